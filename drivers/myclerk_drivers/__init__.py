@@ -1,0 +1,1 @@
+"""Drivers: one module per bus, each mapping operations onto one kernel interface."""

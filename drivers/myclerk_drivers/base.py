@@ -1,0 +1,187 @@
+"""What a driver is: resources, handles, streams, and plain methods marked with the operation they serve.
+
+A driver is a class found by entry point (group ``myclerk.drivers``). Operations that name a resource, and
+operations that name nothing (a list), are methods of the driver; operations that name an open handle are
+methods of the :class:`Handle` that the driver's open operation returned. Each method is marked with
+:func:`serves`. It gets the request's fields as keyword arguments (wire name with ``-`` as ``_``, already
+validated against the CDDL; absent optional fields are not passed, so give them defaults) and returns the
+response's fields as a mapping, or None for an empty response.
+
+Three styles, told by how the method is written:
+
+* plain ``def``: quick (an ioctl of microseconds); runs inline on the event loop.
+* plain ``def`` with ``slow=True``: runs on the resource's own worker thread; later requests on the same
+  resource wait behind it, other resources do not.
+* ``async def``: runs as a task on the event loop; started in the order sent, may overlap later requests.
+
+A method that opens something returns a :class:`Handle`; a method that opens a stream returns a
+:class:`Stream`. The agent numbers handles, owns them for the session and releases them exactly once.
+Failures are raised as :mod:`myclerk_protocol.status` errors; an ``OSError`` that escapes becomes
+HARDWARE_ERROR (ENODEV, ENXIO and EIO of a vanished device: DEVICE_GONE) with its errno.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from myclerk_protocol.operations import Operation
+
+    from .context import DriverContext, StreamSink
+
+SAFE_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class Access(IntEnum):
+    """Access modes of draft section 6.3.4."""
+
+    NONE = 0
+    READ = 1
+    WRITE = 2
+    READ_WRITE = 3
+    EXCLUSIVE = 4
+
+    def allows(self, needed: Access) -> bool:
+        """Whether a holder of this mode may do what needs ``needed``."""
+        if self >= Access.READ_WRITE or needed is Access.NONE:
+            return self >= needed or needed is Access.EXCLUSIVE
+        return self == needed
+
+
+def resource_part(text: str) -> str:
+    """One part of a resource name; bytes outside ``[A-Za-z0-9._-]`` become %XX (profile section 6)."""
+    return "".join(chr(b) if chr(b) in SAFE_CHARACTERS else f"%{b:02X}" for b in text.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Something that can be used and to which access is granted: a port, a chip, a bus, a device.
+
+    ``name`` is the canonical name, kind before the first colon (``serial:ttyUSB0``); ``aliases`` are its
+    other names; ``parent`` is the name of what it hangs on in the kernel's tree, or None; ``properties``
+    are the fields that the driver's list operation shows (Python names).
+    """
+
+    name: str
+    description: str = ""
+    aliases: tuple[str, ...] = ()
+    parent: str | None = None
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """The part before the first colon, ``serial`` in ``serial:ttyUSB0``."""
+        return self.name.partition(":")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What :func:`serves` notes on a method."""
+
+    operation: str
+    access: Access
+    slow: bool
+    audit: bool
+
+
+def serves(
+    operation: str, *, access: Access, slow: bool = False, audit: bool = False
+) -> Callable[[Method], Method]:
+    """Mark a method as the one that serves ``operation`` (its registry name, "SERIAL_PORT_OPEN").
+
+    ``access`` is what the client needs on the resource; ``slow`` puts a plain method on the resource's
+    worker thread; ``audit`` writes each call to the audit log (opens, configuration; not data).
+    """
+
+    def mark(method: Method) -> Method:
+        if slow and inspect.iscoroutinefunction(method):
+            raise TypeError(f"{operation}: an async method is never slow, it runs on the event loop")
+        method.__myclerk__ = Serving(operation, access, slow, audit)  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+def served_by(cls: type) -> dict[str, tuple[str, Serving]]:
+    """The operations that methods of ``cls`` serve: operation name -> (method name, marking)."""
+    found: dict[str, tuple[str, Serving]] = {}
+    for name, member in inspect.getmembers(cls, callable):
+        marking = getattr(member, "__myclerk__", None)
+        if isinstance(marking, Serving):
+            found[marking.operation] = (name, marking)
+    return found
+
+
+class Handle(ABC):
+    """An open resource, owned by one session. The request field ``handle`` names it.
+
+    ``shared`` handles may coexist with others on the same resource; the default excludes other sessions.
+    """
+
+    shared: ClassVar[bool] = False
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+
+    def describe(self) -> Mapping[str, Any]:
+        """Fields of the response to the open operation beside ``handle``."""
+        return {}
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the kernel's object and put it into its safe state. Idempotent; must not block."""
+
+
+class Stream(ABC):
+    """A source of pushes. The agent calls :meth:`start` once, then pause/resume as credit comes and goes."""
+
+    resource: Resource
+
+    @abstractmethod
+    def start(self, sink: StreamSink) -> None:
+        """Begin. Push through ``sink``, never more than ``sink.credit`` where the kernel holds the data."""
+
+    def resume(self) -> None:  # noqa: B027 (optional)
+        """Credit is there again: go on reading."""
+
+    def pause(self) -> None:  # noqa: B027 (optional)
+        """No credit is left: stop reading where the kernel can hold the data."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop for good. Idempotent; called exactly once by the agent at STREAM_STOP or release."""
+
+
+class Driver(ABC):
+    """One bus. Built once at agent start with its context and its settings from the TOML.
+
+    ``kind`` is the prefix of its resources' names. ``handles`` lists the handle classes it opens. A driver
+    from a third party brings ``operations`` (rows in the vendor range 0xF000-0xFFFE) and ``schema`` (CDDL
+    text with their payloads) along. ``settings`` documents every setting: name -> (default, sentence).
+    """
+
+    kind: ClassVar[str]
+    handles: ClassVar[Sequence[type[Handle]]] = ()
+    operations: ClassVar[Sequence[Operation]] = ()
+    schema: ClassVar[str] = ""
+    settings: ClassVar[Mapping[str, tuple[Any, str]]] = {}
+
+    def __init__(self, context: DriverContext) -> None:
+        self.context = context
+
+    @abstractmethod
+    def resources(self) -> Iterable[Resource]:
+        """What is there now. Cheap enough to be asked for each list and each name that is unknown."""
+
+    def find(self, name: str) -> Resource | None:
+        """The resource that ``name`` (canonical or alias) means, or None."""
+        return next((r for r in self.resources() if name == r.name or name in r.aliases), None)
+
+    def close(self) -> None:  # noqa: B027 (optional)
+        """Release what the driver itself holds; all handles are closed already."""
