@@ -5,7 +5,8 @@ operations that name nothing (a list), are methods of the driver; operations tha
 methods of the :class:`Handle` that the driver's open operation returned. Each method is marked with
 :func:`serves`. It gets the request's fields as keyword arguments (wire name with ``-`` as ``_``, already
 validated against the CDDL; absent optional fields are not passed, so give them defaults) and returns the
-response's fields as a mapping, or None for an empty response.
+response's fields as a mapping, or None for an empty response. The field ``resource`` arrives as the first
+positional argument, the :class:`Resource` that was found by that name.
 
 Three styles, told by how the method is written:
 
@@ -13,6 +14,7 @@ Three styles, told by how the method is written:
 * plain ``def`` with ``slow=True``: runs on the resource's own worker thread; later requests on the same
   resource wait behind it, other resources do not.
 * ``async def``: runs as a task on the event loop; started in the order sent, may overlap later requests.
+  A plain method may also return an awaitable, when it can mostly answer at once and must wait at times.
 
 A method that opens something returns a :class:`Handle`; a method that opens a stream returns a
 :class:`Stream`. The agent numbers handles, owns them for the session and releases them exactly once.
@@ -49,9 +51,11 @@ class Access(IntEnum):
 
     def allows(self, needed: Access) -> bool:
         """Whether a holder of this mode may do what needs ``needed``."""
-        if self >= Access.READ_WRITE or needed is Access.NONE:
-            return self >= needed or needed is Access.EXCLUSIVE
-        return self == needed
+        if needed is Access.READ:
+            return self in (Access.READ, Access.READ_WRITE, Access.EXCLUSIVE)
+        if needed is Access.WRITE:
+            return self >= Access.WRITE
+        return self >= needed
 
 
 def resource_part(text: str) -> str:
@@ -139,9 +143,11 @@ class Handle(ABC):
 
 
 class Stream(ABC):
-    """A source of pushes. The agent calls :meth:`start` once, then pause/resume as credit comes and goes."""
+    """A source of pushes. The agent calls :meth:`start` once, then pause/resume as credit comes and goes.
 
-    resource: Resource
+    The request fields ``credit-to`` and ``compress`` of the operation that opens it are the agent's business
+    and are not passed to the driver's method.
+    """
 
     @abstractmethod
     def start(self, sink: StreamSink) -> None:

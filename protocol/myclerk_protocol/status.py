@@ -1,14 +1,14 @@
 """Statuses of draft section 9 with the profile's additions, and the one tree of errors.
 
-    MyClerkError
-    ├── OperationError            an operation failed; carries a status (one subclass per status)
-    │   ├── BadRequest, Unauthorized, Forbidden, NotFound, Conflict, TooLarge, TooMany,
-    │   ├── InvalidSession, Unsupported, InternalError, ServiceUnavailable, OperationTimeout,
-    │   └── HardwareError, DeviceGone
-    ├── ProtocolError             the peer broke the wire protocol; its connection ends
-    │   ├── MalformedMessage      a message that cannot be parsed
-    │   └── UnopenedMessage       a sealed message that does not decrypt or authenticate
-    └── LocalError                this side was used wrongly; nothing was sent
+MyClerkError
+├── OperationError            an operation failed; carries a status (one subclass per status)
+│   ├── BadRequest, Unauthorized, Forbidden, NotFound, Conflict, TooLarge, TooMany,
+│   ├── InvalidSession, Unsupported, InternalError, ServiceUnavailable, OperationTimeout,
+│   └── HardwareError, DeviceGone
+├── ProtocolError             the peer broke the wire protocol; its connection ends
+│   ├── MalformedMessage      a message that cannot be parsed
+│   └── UnopenedMessage       a sealed message that does not decrypt or authenticate
+└── LocalError                this side was used wrongly; nothing was sent
 """
 
 from __future__ import annotations
@@ -186,3 +186,20 @@ def error_from(status: int, message: str | None = None, **details: Any) -> Opera
         known = Status.BAD_REQUEST if 0x10 <= status < 0x20 else Status.INTERNAL_ERROR
         message = f"status 0x{status:02X}: {message or 'no message'}"
     return ERRORS[known](message or known.name.replace("_", " ").lower(), **details)
+
+
+def error_fields(error: OperationError) -> dict[str, Any]:
+    """The wire fields of a failed response: status, message and the details, by wire name."""
+    details = {key.replace("_", "-"): value for key, value in error.details.items() if value is not None}
+    return {"status": int(error.status), "message": error.message, **details}
+
+
+def error_from_fields(fields: Mapping[str, Any]) -> MyClerkError:
+    """The exception that the wire fields of a failed answer stand for; MalformedMessage if they are off."""
+    details = {
+        key.replace("-", "_"): value for key, value in fields.items() if key not in ("status", "message")
+    }
+    status, message = fields.get("status"), fields.get("message")
+    if not isinstance(status, int) or not isinstance(message, str | None):
+        return MalformedMessage("a failed answer without a proper `status` and `message`")
+    return error_from(status, message, **details)

@@ -1,0 +1,1 @@
+"""The MyClerk agent: shares this machine's hardware with the devices that an administrator admitted."""

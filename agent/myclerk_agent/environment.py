@@ -1,0 +1,14 @@
+"""The system's randomness and clocks, for the protocol."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from myclerk_protocol.environment import Environment
+
+SYSTEM = Environment(
+    random=os.urandom,
+    wall=time.time,
+    monotonic=lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+)

@@ -1,0 +1,205 @@
+"""Listening and running: TCP and the Unix socket, signals, systemd, the once-a-second sweep."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import struct
+from pathlib import Path
+
+from myclerk_protocol.local import LocalAgentSession
+
+from . import drivers
+from . import log as logs
+from .audit import Audit
+from .config import Config
+from .connection import Connection
+from .enrolment import Enrolment
+from .environment import SYSTEM
+from .service import Service
+from .state import DATABASE, StateError, load_keys, prepare_directory
+from .store import Store
+from .systemd import Notifier
+
+log = logging.getLogger("myclerk.agent")
+
+SWEEP_SECONDS = 1.0
+BACKLOG = 128
+
+
+def has_aes_instructions() -> bool:
+    """Whether this processor has AES instructions (``aes`` among the flags in /proc/cpuinfo)."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    lines = (line for line in text.splitlines() if line.lower().startswith(("flags", "features")))
+    return any("aes" in line.partition(":")[2].split() for line in lines)
+
+
+class Server:
+    """A running agent. ``start`` listens, ``close`` ends gracefully; ``addresses`` are those bound."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.addresses: list[tuple[str, int]] = []
+        self._servers: list[asyncio.Server] = []
+        self._sweeper: asyncio.Task[None] | None = None
+        self._store: Store | None = None
+        self._service: Service | None = None
+
+    @property
+    def service(self) -> Service:
+        """The agent's service, once started."""
+        assert self._service is not None
+        return self._service
+
+    async def start(self) -> None:
+        """Load keys and drivers, then listen.
+
+        Raises ConfigError, StateError (also for an address that cannot be bound) and StoreError; nothing is
+        left behind then.
+        """
+        try:
+            self._build()
+            for address in self.config.server.listen:
+                await self._listen_tcp(address.host, address.port)
+            if self.config.server.unix_socket is not None:
+                await self._listen_unix(self.config.server.unix_socket)
+        except BaseException:
+            await self.close()
+            raise
+        self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+
+    def _build(self) -> None:
+        config = self.config
+        directory = config.state.directory
+        prepare_directory(directory)
+        keys = load_keys(directory, SYSTEM, config.security.post_quantum_signatures)
+        self._store = store = Store(directory / DATABASE, SYSTEM)
+        enrolment = Enrolment(
+            keys.identity,
+            keys.administrator,
+            store,
+            SYSTEM,
+            without_pin=config.security.allow_requests_without_pin,
+            post_quantum=config.security.post_quantum_signatures,
+        )
+        classes = drivers.load_classes(config)
+        self._service = service = Service(
+            config,
+            SYSTEM,
+            keys.identity,
+            enrolment,
+            store,
+            Audit(directory, SYSTEM),
+            classes,
+            aes=has_aes_instructions(),
+        )
+        for driver in drivers.start(classes, config, asyncio.get_running_loop()):
+            service.dispatcher.bind_driver(driver)
+        logs.event(log, logging.INFO, "agent identity", fingerprint=keys.identity.fingerprint)
+
+    async def _listen_tcp(self, host: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind((host, port))
+        except OSError as error:
+            listener.close()
+            if family == socket.AF_INET6 and host == "::":  # a kernel without IPv6: IPv4 still serves
+                logs.event(log, logging.WARNING, "not listening on IPv6", reason=error.strerror or error)
+                return
+            raise StateError(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Connection(self.service, self.service.remote_session), sock=listener, backlog=BACKLOG
+        )
+        self._servers.append(server)
+        bound = listener.getsockname()
+        self.addresses.append((bound[0], bound[1]))
+        logs.event(log, logging.INFO, "listening", address=bound[0], port=bound[1])
+
+    async def _listen_unix(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            listener.bind(str(path))
+            path.chmod(0o666)  # who may speak is decided by SO_PEERCRED, at accept
+        except OSError as error:
+            raise StateError(f"cannot listen on {path}: {error.strerror}; set server.unix-socket") from None
+        server = await asyncio.get_running_loop().create_unix_server(
+            lambda: Connection(self.service, self._local_session), sock=listener, backlog=BACKLOG
+        )
+        self._servers.append(server)
+
+    def _local_session(self, connection: Connection) -> LocalAgentSession | None:
+        """The session of a Unix socket peer; None for a user who is not admitted (profile section 5)."""
+        assert connection.transport is not None
+        peer = connection.transport.get_extra_info("socket")
+        _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        administrators = {0, os.geteuid()}
+        if uid not in administrators and uid not in self.config.server.unix_users:
+            logs.event(log, logging.WARNING, "user refused on the Unix socket", uid=uid)
+            return None
+        return self.service.local_session(connection, uid, administrator=uid in administrators)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                self.service.sweep()
+            except Exception:
+                log.exception("the sweep failed")
+
+    async def close(self) -> None:
+        """Stop listening, end every session, close drivers and store. Idempotent."""
+        for server in self._servers:
+            server.close()
+        self._servers = []
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeper
+            self._sweeper = None
+        service, self._service = self._service, None
+        if service is not None:
+            await service.close()
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        path = self.config.server.unix_socket
+        if path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+
+async def run(config: Config) -> None:
+    """Run an agent until SIGTERM or SIGINT, telling systemd how it is. Raises as :meth:`Server.start`."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    notifier = Notifier()
+    server = Server(config)
+    await server.start()
+    notifier.ready()
+    notifier.status(f"serving {len(server.service.dispatcher.served)} operations")
+    try:
+        while not stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(notifier.watchdog_interval):
+                    await stop.wait()
+            notifier.watchdog()
+    finally:
+        notifier.stopping()
+        log.info("stopping")
+        await server.close()

@@ -1,0 +1,339 @@
+"""The agent itself, apart from how it listens: sessions, devices, what they hold, and the passing of time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from myclerk_drivers.base import Access, Driver
+from myclerk_protocol.agent_session import AgentSession
+from myclerk_protocol.environment import Environment
+from myclerk_protocol.events import Ended, Established, Registration
+from myclerk_protocol.handshake import Policy
+from myclerk_protocol.local import LocalAgentSession
+from myclerk_protocol.mesh.profiles import Identity
+from myclerk_protocol.operations import REGISTRY
+from myclerk_protocol.records import SessionRecord, SessionRegistry
+from myclerk_protocol.schema import Schema
+from myclerk_protocol.status import OperationError, TooMany
+
+from . import log as logs
+from .audit import Audit
+from .config import Config, check_minimum_tiers
+from .connection import Connection
+from .dispatch import Dispatcher
+from .enrolment import Enrolment
+from .limits import Limits, network_of
+from .resources import Holdings, Rights
+from .store import Store
+from .system import SystemOperations
+
+log = logging.getLogger("myclerk.agent")
+
+SESSION_REVOKE = REGISTRY.by_name("SESSION_REVOKE").code
+SESSION_CLOSE = REGISTRY.by_name("SESSION_CLOSE").code
+PENDING_CONNECTIONS = 16
+
+
+class Service:
+    """Everything that the agent does for its connections. Runs on one event loop."""
+
+    def __init__(
+        self,
+        config: Config,
+        environment: Environment,
+        identity: Identity,
+        enrolment: Enrolment,
+        store: Store,
+        audit: Audit,
+        driver_classes: Mapping[str, type[Driver]],
+        *,
+        aes: bool,
+    ) -> None:
+        self.config = config
+        self.connections: set[Connection] = set()
+        self._environment = environment
+        self._identity = identity
+        self._enrolment = enrolment
+        self._store = store
+        self._audit = audit
+        self._lingering: dict[SessionRecord, float] = {}
+        self._held: dict[Connection, tuple[str, Registration | None]] = {}
+        server, security = config.server, config.security
+        self.policy = Policy(
+            require_pq=security.require_pq,
+            max_tier=security.max_tier,
+            aes=aes and security.aes == "auto",
+            zstd=config.compression.zstd,
+            message_limit=server.message_limit,
+            requests_in_flight=server.requests_in_flight,
+            ticket_lifetime=security.ticket_lifetime,
+        )
+        self.sessions = SessionRegistry(environment, self.policy, self._session_over)
+        self.limits = Limits(
+            server.connections,
+            server.connections_per_address,
+            server.handshakes_per_second,
+            environment.monotonic,
+        )
+        self.operations = REGISTRY
+        schema = Schema.load()
+        for cls in driver_classes.values():
+            if cls.operations:
+                self.operations = self.operations.extended(cls.operations)
+            if cls.schema:
+                schema = schema.extended(cls.schema)
+        check_minimum_tiers(security.minimum_tiers, self.operations, config.source)
+        self.dispatcher = Dispatcher(self.operations, schema, audit, security.minimum_tiers)
+        self.dispatcher.bind_system(SystemOperations(self))
+        enrolment.on_decision.append(self._decided)
+
+    # -- new connections -----------------------------------------------------------------------------------
+
+    def remote_session(self, connection: Connection) -> AgentSession | None:
+        """The session of a network connection; None when the limits say to close it at once."""
+        assert connection.transport is not None
+        peer = connection.transport.get_extra_info("peername")
+        network = network_of(str(peer[0])) if peer else "unknown"
+        connection.name = f"{peer[0]}:{peer[1]}" if peer else "unknown"
+        if not self.limits.enter(network):
+            logs.event(log, logging.WARNING, "connection refused: too many from there", peer=connection.name)
+            return None
+        connection.on_authenticated = connection.on_lost = _once(lambda: self.limits.leave(network))
+        return AgentSession(
+            self.sessions,
+            self._environment,
+            self.policy,
+            self._proof,
+            lambda: self.limits.admit_handshake(network),
+            self.operations,
+        )
+
+    def local_session(self, connection: Connection, uid: int, *, administrator: bool) -> LocalAgentSession:
+        """The session of a Unix socket connection; the kernel named its peer ``uid``, who was admitted."""
+        connection.name = f"uid {uid}"
+        session = LocalAgentSession(connection.name, self.policy, self.operations)
+        rights = Rights(connection.name, Access.EXCLUSIVE, administrator=administrator)
+        connection.holdings = Holdings(session.record, rights, self.dispatcher.table)
+        session.record.holdings = connection.holdings
+        return session
+
+    def _proof(self, transcript: bytes) -> Mapping[str, Any]:
+        signature, pq_signature = self._identity.agent_proof(transcript)
+        return {
+            "profile": self._identity.profile.raw,
+            "signature": signature,
+            "pq_public": self._identity.pq_public,
+            "pq_signature": pq_signature,
+            "time": int(self._environment.wall()),
+        }
+
+    # -- events of connections -----------------------------------------------------------------------------
+
+    def register(self, connection: Connection, event: Registration) -> None:
+        """Judge a CLIENT_REGISTER (profile sections 4 and 6)."""
+        session = connection.session
+        assert isinstance(session, AgentSession)
+        try:
+            decision = self._enrolment.register(dict(event.fields), event.transcript)
+            if decision.result == "Pending":
+                self._hold(decision.fingerprint, connection, event if decision.repeat else None)
+                session.hold()
+                if decision.repeat:
+                    return
+            if decision.result != "Accept":
+                rule = Schema.load().response("CLIENT_REGISTER")
+                assert rule is not None
+                session.respond(event.request, rule.encode(decision.fields))
+                return
+            record = session.record
+            assert record is not None
+            if not event.repeat:
+                self._admit_session(record, decision.fingerprint)
+            elif record.device != decision.fingerprint:
+                raise TooMany("a session belongs to one device; open another session")
+        except OperationError as error:
+            self._audit.record(connection.name, "CLIENT_REGISTER", "", error.status.name.lower())
+            session.refuse(event.request, error)
+            return
+        session.accept(event, decision.fingerprint, decision.fields)
+        if connection.holdings is None:
+            connection.holdings = record.holdings = Holdings(
+                record, self._rights(decision.fingerprint), self.dispatcher.table
+            )
+            connection.authenticated()
+            self._audit.record(decision.fingerprint, "CLIENT_REGISTER", "", "ok", peer=connection.name)
+
+    def established(self, connection: Connection, event: Established) -> None:
+        """A handshake succeeded, or a resume was proven."""
+        record = connection.session.record
+        assert record is not None
+        if event.classical:
+            logs.event(log, logging.WARNING, "classical-only session", peer=connection.name)
+        if not event.resumed:
+            return
+        assert record.device is not None
+        self._lingering.pop(record, None)
+        rights = self._rights(record.device)
+        if record.holdings is None:
+            record.holdings = Holdings(record, rights, self.dispatcher.table)
+        record.holdings.rights = rights
+        record.holdings.detach()  # streams go on at STREAM_CONFIGURE
+        connection.holdings = record.holdings
+        connection.authenticated()
+        self._audit.record(record.device, "SESSION_RESUME", "", "ok", peer=connection.name)
+
+    def ended(self, connection: Connection, event: Ended) -> None:
+        """A connection is over; what its session holds lingers or was released already."""
+        logs.event(log, logging.INFO, "connection ended", peer=connection.name, reason=event.reason)
+        record = event.record
+        if record is None:
+            return
+        if isinstance(connection.session, LocalAgentSession):
+            record.holdings.release()
+        elif event.linger and record.session is None and record.holdings is not None:
+            record.holdings.detach()
+            if self.config.server.linger <= 0:
+                self._let_go(record)
+            else:
+                self._lingering[record] = self._environment.monotonic() + self.config.server.linger
+
+    # -- devices and sessions ------------------------------------------------------------------------------
+
+    def clients(self) -> list[dict[str, Any]]:
+        """The enrolled devices, as CLIENT_LIST shows them."""
+        return [
+            {
+                "fingerprint": device.fingerprint,
+                "description": device.description,
+                "access": device.access,
+                "administrator": device.administrator,
+                "enrolled_at": int(device.enrolled_at),
+                "last_seen": None if device.last_seen is None else int(device.last_seen),
+                "revoked": device.revoked_at is not None,
+                "connected": any(r.session for r in self.sessions.of_device(device.fingerprint)),
+            }
+            for device in self._store.devices()
+        ]
+
+    def revoke(self, fingerprint: str) -> None:
+        """Revoke a device: it is refused from now on, its sessions and tickets end at once."""
+        self._store.revoke(fingerprint)
+        for record in self.sessions.of_device(fingerprint):
+            self.end_session(record, "the device was revoked")
+
+    def end_session(self, record: SessionRecord, reason: str) -> None:
+        """Tell the client by SESSION_REVOKE, then end the session without linger."""
+        if record.session is not None:
+            record.session.outbox.send(record.version, 4, SESSION_REVOKE, 0, b"", push=True)
+        logs.event(log, logging.INFO, "session ended", device=record.device or "", reason=reason)
+        self.sessions.kill(record)
+
+    def _rights(self, fingerprint: str) -> Rights:
+        device = self._store.device(fingerprint)
+        if device is None or device.revoked_at is not None:
+            return Rights(fingerprint)
+        return Rights(device.description or fingerprint, Access(device.access), device.administrator)
+
+    def _admit_session(self, record: SessionRecord, fingerprint: str) -> None:
+        """Bound the sessions of one device: too many live ones are refused, old dormant ones make room."""
+        others = [r for r in self.sessions.of_device(fingerprint) if r is not record]
+        limit = self.config.server.sessions_per_device
+        live = [r for r in others if r.session is not None or r.holdings is not None]
+        if len(live) >= limit:
+            raise TooMany(f"this device has {len(live)} sessions already, the most it may have here")
+        dormant = sorted((r for r in others if r not in live), key=lambda r: r.registered_at)
+        for old in dormant[: max(len(dormant) - limit + 1, 0)]:
+            self.sessions.kill(old)
+
+    def _hold(self, fingerprint: str, connection: Connection, event: Registration | None) -> None:
+        """Let a connection wait for an administrator; the answer to a repeated request waits with it."""
+        self._held = {c: held for c, held in self._held.items() if not c.session.closed}
+        if connection not in self._held and len(self._held) >= PENDING_CONNECTIONS:
+            raise TooMany("too many devices wait for an administrator; try again later")
+        self._held[connection] = (fingerprint, event)
+
+    def _decided(self, fingerprint: str) -> None:
+        for connection, (device, event) in list(self._held.items()):
+            if device == fingerprint and not connection.session.closed:
+                del self._held[connection]
+                if event is not None:
+                    self.register(connection, event)
+                    connection.flush()
+
+    def _session_over(self, record: SessionRecord) -> None:
+        self._lingering.pop(record, None)
+        if record.holdings is not None:
+            record.holdings.release()
+            record.holdings = None
+
+    def _let_go(self, record: SessionRecord) -> None:
+        """Linger is over: release everything; the ticket still resumes an empty session."""
+        self._lingering.pop(record, None)
+        if record.holdings is not None:
+            logs.event(log, logging.INFO, "linger is over", device=record.device or "")
+            record.holdings.release()
+            record.holdings = None
+        record.ledger.forget_answers()
+
+    # -- time and the end ----------------------------------------------------------------------------------
+
+    def sweep(self) -> None:
+        """Let time pass for everything; called once a second."""
+        loop_time = asyncio.get_running_loop().time()
+        now = self._environment.monotonic()
+        for connection in list(self.connections):
+            connection.tick(loop_time)
+        for record, deadline in list(self._lingering.items()):
+            if now >= deadline:
+                self._let_go(record)
+        self.sessions.sweep()
+        self.limits.sweep()
+        self.dispatcher.table.expire_locks()
+        if self._store.changed_elsewhere():
+            self._apply_store_changes()
+
+    def _apply_store_changes(self) -> None:
+        """Another process (``myclerk-agent devices --revoke``) changed the devices: apply it here."""
+        for record in list(self.sessions):
+            if record.device is None:
+                continue
+            device = self._store.device(record.device)
+            if device is None or device.revoked_at is not None:
+                self.end_session(record, "the device was revoked")
+            elif record.holdings is not None:
+                record.holdings.rights = self._rights(record.device)
+        self._enrolment.check_decisions()
+
+    async def close(self) -> None:
+        """End gracefully: running requests get their time, clients are told, everything is released."""
+        pending = {t for c in self.connections if c.holdings for t in c.holdings.tasks}
+        if pending:
+            await asyncio.wait(pending, timeout=self.config.server.shutdown_timeout)
+        for connection in list(self.connections):
+            session = connection.session
+            if isinstance(session, AgentSession) and session.record is not None:
+                session.outbox.send(session.version, 3, SESSION_CLOSE, 0, b"", push=True)
+            session.end("the agent is stopping", linger=False)
+            connection.flush()
+        for record in list(self.sessions):
+            self.sessions.kill(record)
+        await asyncio.sleep(0.05)
+        for connection in list(self.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        self.dispatcher.close()
+
+
+def _once(function: Callable[[], None]) -> Callable[[], None]:
+    done = False
+
+    def call() -> None:
+        nonlocal done
+        if not done:
+            done = True
+            function()
+
+    return call

@@ -1,0 +1,202 @@
+"""Open streams: credit, resending after a resume, and what was dropped (profile section 2, Flow control)."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from myclerk_drivers.base import Handle, Stream
+from myclerk_protocol.operations import REGISTRY
+from myclerk_protocol.records import SessionRecord
+from myclerk_protocol.schema import Schema
+from myclerk_protocol.status import BadRequest, InternalError, OperationError
+
+STREAM_DATA = REGISTRY.by_name("STREAM_DATA").code
+BYTE_WINDOW = 1 << 20
+EVENT_WINDOW = 8192
+"""What the agent keeps at most above the client's last ``consumed``, whatever credit was granted."""
+
+_push_rule = Schema.load().push("STREAM_DATA")
+assert _push_rule is not None
+_encode = _push_rule.encode
+
+
+class AgentStream:
+    """One open stream of a session; the :class:`StreamSink` of its driver.
+
+    ``position`` counts bytes (byte streams) or events (event streams) from 0. What lies above the client's
+    last ``consumed`` is kept for a resume, so the credit in force never reaches further than a fixed window
+    beyond it. After a resume the stream stands still until STREAM_CONFIGURE says where to continue.
+    """
+
+    def __init__(
+        self,
+        record: SessionRecord,
+        request_id: int,
+        tier: int,
+        source: Stream,
+        *,
+        handle: Handle | None = None,
+        credit_to: int = 0,
+        compress: bool = False,
+    ) -> None:
+        self.source = source
+        self.handle = handle
+        self._record = record
+        self._request_id = request_id
+        self._tier = tier
+        self._compress = compress
+        self._credit_to = credit_to
+        self._consumed = 0
+        self._position = 0
+        self._dropped = 0
+        self._kept: deque[tuple[int, Any]] = deque()
+        self._window = BYTE_WINDOW
+        self._detached = False
+        self._paused = False
+        self._running = True
+        self._ended: dict[str, Any] | None = None
+        self._closed = False
+
+    def start(self) -> None:
+        """Let the driver begin; an error it raises ends the stream."""
+        try:
+            self.source.start(self)
+        except OperationError as error:
+            self.end(error)
+            return
+        self._steer()
+
+    @property
+    def credit(self) -> int:
+        """Bytes or events that may be pushed now; 0 while paused or between connections."""
+        if self._detached or self._paused or self._ended is not None:
+            return 0
+        return max(min(self._credit_to, self._consumed + self._window) - self._position, 0)
+
+    def push_bytes(self, data: bytes) -> None:
+        """Push bytes in order; they are kept until the client has consumed them."""
+        offset = self._position
+        self._position += len(data)
+        self._kept.append((offset, data))
+        self._send({"offset": offset, "data": data})
+        if self.credit == 0:
+            self._steer()
+
+    def push_events(self, events: Sequence[Mapping[str, Any]]) -> None:
+        """Push events in order; those beyond the credit are dropped and counted for the next push."""
+        self._window = EVENT_WINDOW
+        room = self.credit
+        if len(events) > room:
+            self._dropped += len(events) - room
+            events = events[:room]
+        if not events:
+            return
+        index = self._position
+        self._position += len(events)
+        push = {"index": index, "events": [_wire_names(event) for event in events]}
+        if self._dropped:
+            push["dropped"], self._dropped = self._dropped, 0
+        self._kept.append((index, push))
+        self._send(push)
+        if self.credit == 0:
+            self._steer()
+
+    def end(self, error: Exception | None = None) -> None:
+        """The source is finished; the client is told once, on this connection or after a resume."""
+        if self._ended is not None or self._closed:
+            return
+        self._ended = {"end": True}
+        if error is not None:
+            if not isinstance(error, OperationError):
+                error = InternalError("the stream ended by an unexpected error")
+            self._ended.update(status=int(error.status), message=error.message)
+            if "errno" in error.details:
+                self._ended["errno"] = error.details["errno"]
+        if not self._detached:
+            self._send(self._ended)
+        self._close_source()
+
+    def configure(self, consumed: int | None, credit_to: int | None) -> None:
+        """STREAM_CONFIGURE: what the client has consumed, and how far it lets us push.
+
+        Raises BadRequest for a position that was never pushed, or one that goes back.
+        """
+        if consumed is not None:
+            if not self._consumed <= consumed <= self._position:
+                raise BadRequest(
+                    f"`consumed` must lie between {self._consumed} and {self._position}", key="consumed"
+                )
+            self._consumed = consumed
+            kept = self._kept
+            while kept and self._end_of(kept[0]) <= consumed:
+                kept.popleft()
+        if credit_to is not None:
+            self._credit_to = max(self._credit_to, credit_to)
+        if self._detached:
+            self._detached = False
+            self._resend()
+        self._steer()
+
+    def pause(self) -> None:
+        """STREAM_PAUSE: push nothing until :meth:`resume`."""
+        self._paused = True
+        self._steer()
+
+    def resume(self) -> None:
+        """STREAM_RESUME: go on within the credit."""
+        self._paused = False
+        self._steer()
+
+    def detach(self) -> None:
+        """The connection is lost: keep what was pushed, read no more, until the client says where it was."""
+        self._detached = True
+        self._steer()
+
+    def close(self) -> None:
+        """STREAM_STOP or release. Idempotent."""
+        if not self._closed:
+            self._close_source()
+            self._kept.clear()
+
+    def _close_source(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self.source.close()
+
+    def _steer(self) -> None:
+        """Tell the source when credit came or went."""
+        running = self.credit > 0
+        if running is self._running or self._closed:
+            return
+        self._running = running
+        if running:
+            self.source.resume()
+        else:
+            self.source.pause()
+
+    def _send(self, push: Mapping[str, Any]) -> None:
+        self._record.push(
+            self._request_id, STREAM_DATA, _encode(push), tier=self._tier, compress=self._compress
+        )
+
+    def _resend(self) -> None:
+        for start, item in self._kept:
+            if isinstance(item, bytes):
+                skip = max(self._consumed - start, 0)
+                self._send({"offset": start + skip, "data": item[skip:]})
+            else:
+                skip = max(self._consumed - start, 0)
+                self._send({**item, "index": start + skip, "events": item["events"][skip:]})
+        if self._ended is not None:
+            self._send(self._ended)
+
+    @staticmethod
+    def _end_of(kept: tuple[int, Any]) -> int:
+        start, item = kept
+        return start + (len(item) if isinstance(item, bytes) else len(item["events"]))
+
+
+def _wire_names(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.replace("_", "-"): value for name, value in event.items()}

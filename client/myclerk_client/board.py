@@ -1,0 +1,158 @@
+"""A board: the friendly face of a link, one attribute per bus."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from myclerk_protocol.client_session import ClientSession
+from myclerk_protocol.client_state import ClientState
+from myclerk_protocol.exchange import Mode
+from myclerk_protocol.handshake import Policy
+from myclerk_protocol.local import LocalClientSession
+
+from .batch import Batch
+from .environment import SYSTEM
+from .errors import NotPaired
+from .known import KnownBoard, KnownBoards
+from .link import Link
+from .locks import Lock
+from .serial import SerialPorts
+from .trust import PinnedAgent
+
+DEFAULT_TIMEOUT = 30.0
+
+
+class Board:
+    """A connection to a paired board that survives network drops.
+
+    >>> async with await Board.connect("bench") as board:
+    ...     async with await board.serial.open("ttyUSB0", baud=115200) as port:
+    ...         await port.write(b"AT\\r")
+    ...         print(await port.read_until(b"\\r\\n", timeout=1))
+    """
+
+    def __init__(self, link: Link, name: str) -> None:
+        self.link = link
+        self.name = name
+        self.serial = SerialPorts(link)
+
+    @classmethod
+    async def connect(
+        cls,
+        board: str | None = None,
+        *,
+        boards: KnownBoards | None = None,
+        timeout: float = 15.0,
+        reconnect: float = 30.0,
+        policy: Policy | None = None,
+        mode: Mode = Mode.HYBRID,
+    ) -> Board:
+        """Connect to a board by the name it was paired under (None: the only one), or "unix:PATH".
+
+        ``timeout`` is for the first connection, ``reconnect`` how long a lost one may stay away before
+        everything that waits fails; both in seconds. Raises NotPaired, ConnectionLost, AgentNotTrusted.
+        """
+        if board is not None and board.startswith("unix:"):
+            link = _local_link(board.removeprefix("unix:"), reconnect)
+            await link.open(timeout)
+            return cls(link, board)
+        boards = boards or KnownBoards()
+        known = boards.find(board)
+        link = network_link(known, boards, reconnect=reconnect, policy=policy, mode=mode)
+        await link.open(timeout)
+        return cls(link, known.name)
+
+    async def __aenter__(self) -> Board:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Release everything that this session holds at the board, and disconnect."""
+        await self.link.close()
+
+    async def request(
+        self, operation: str, *, timeout: float | None = DEFAULT_TIMEOUT, **fields: Any
+    ) -> dict[str, Any]:
+        """Any operation by its registry name, its fields by Python name; the answer's fields."""
+        return await self.link.request(operation, fields, timeout=timeout)
+
+    def batch(self) -> Batch:
+        """Collect requests and send them as one sealed message: ``async with board.batch() as batch``."""
+        return Batch(self.link)
+
+    async def ping(self) -> float:
+        """Seconds that a round trip to the agent takes."""
+        start = time.perf_counter()
+        await self.link.request("KEEPALIVE", {}, timeout=DEFAULT_TIMEOUT)
+        return time.perf_counter() - start
+
+    async def devices(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """Everything that the board shares with us, or all of one ``kind`` ("serial")."""
+        answer = await self.link.request("DEVICE_LIST", {"kind": kind}, timeout=DEFAULT_TIMEOUT)
+        return list(answer["devices"])
+
+    async def device(self, resource: str) -> dict[str, Any]:
+        """One resource by any of its names. Raises NotFound."""
+        answer = await self.link.request("DEVICE_INFO", {"resource": resource}, timeout=DEFAULT_TIMEOUT)
+        return dict(answer["device"])
+
+    async def operations(self, resource: str | None = None) -> list[str]:
+        """The operations that the board serves, or those that fit one resource."""
+        answer = await self.link.request(
+            "DEVICE_CAPABILITIES", {"resource": resource}, timeout=DEFAULT_TIMEOUT
+        )
+        return list(answer["operations"])
+
+    def lock(self, resource: str, *, wait: float = 0.0, ttl: float | None = None) -> Lock:
+        """Keep others off a resource: ``async with board.lock("serial:ttyUSB0", wait=60)``.
+
+        ``wait`` is how many seconds to wait for it, ``ttl`` after how many it falls by itself.
+        """
+        return Lock(self.link, resource, wait, ttl)
+
+    @property
+    def session(self) -> Mapping[str, Any]:
+        """What was negotiated: tier, whether post-quantum, whether the session was resumed."""
+        established = self.link.established
+        if established is None:
+            return {}
+        return {
+            "tier": established.tier,
+            "post_quantum": not established.classical,
+            "resumed": established.resumed,
+        }
+
+
+def network_link(
+    known: KnownBoard,
+    boards: KnownBoards,
+    *,
+    reconnect: float = 30.0,
+    policy: Policy | None = None,
+    mode: Mode = Mode.HYBRID,
+) -> Link:
+    """A link to a paired board over TCP, pinned to its fingerprint."""
+    agent = PinnedAgent(known, boards)
+
+    async def connect(factory: Any) -> None:
+        await asyncio.get_running_loop().create_connection(factory, known.host, known.port)
+
+    def make_session(state: ClientState) -> ClientSession:
+        return ClientSession(SYSTEM, agent, state, policy or Policy(), mode)
+
+    return Link(connect, make_session, reconnect=reconnect, on_registered=agent.registered)
+
+
+def _local_link(path: str, reconnect: float) -> Link:
+    async def connect(factory: Any) -> None:
+        await asyncio.get_running_loop().create_unix_connection(factory, path)
+
+    return Link(connect, lambda state: LocalClientSession(), reconnect=0.0)
+
+
+__all__ = ["Board", "NotPaired", "network_link"]

@@ -1,0 +1,431 @@
+"""The link to an agent: pipelined requests over one connection after another, one session as long as it lasts.
+
+A lost connection is replaced and the session resumed; requests wait meanwhile and are answered exactly once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from myclerk_protocol import payloads
+from myclerk_protocol.client_session import ClientSession
+from myclerk_protocol.client_state import ClientState, PendingRequest
+from myclerk_protocol.events import (
+    ClientEvent,
+    Ended,
+    Established,
+    Failure,
+    Push,
+    Registered,
+    Response,
+)
+from myclerk_protocol.local import LocalClientSession
+from myclerk_protocol.operations import REGISTRY, Registry
+from myclerk_protocol.schema import MapType, Schema
+from myclerk_protocol.status import (
+    LocalError,
+    MalformedMessage,
+    MyClerkError,
+    OperationTimeout,
+    error_from_fields,
+)
+
+from .errors import ConnectionLost, SessionLost
+from .wire import Session, Wire
+
+log = logging.getLogger("myclerk.client")
+
+IN_FLIGHT = 2000
+"""Requests in flight at once; the agent's limit is 2,048. More wait in the link."""
+FIRST_RETRY = 0.05
+LAST_RETRY = 2.0
+
+Connector = Callable[[Callable[[], asyncio.Protocol]], Awaitable[Any]]
+
+
+class PushTarget(Protocol):
+    """What receives the pushes of one open stream."""
+
+    def pushed(self, fields: Mapping[str, Any]) -> None:
+        """One push, decoded by the schema of its operation."""
+
+    def resume(self) -> Mapping[str, Any]:
+        """The fields of the STREAM_CONFIGURE that continues the stream after a resume."""
+
+    def lost(self, error: MyClerkError) -> None:
+        """The stream is over and cannot be continued."""
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A request with who awaits it. ``deadline`` is event loop time, or None."""
+
+    future: asyncio.Future[dict[str, Any]]
+    response: MapType
+    name: str
+    deadline: float | None
+    stream: PushTarget | None = None
+    compress: bool = False
+
+
+class Operations:
+    """What the link knows of operations: code and payload rules by name, push rules by code."""
+
+    def __init__(self, registry: Registry = REGISTRY, schema: Schema | None = None) -> None:
+        self._registry = registry
+        self._schema = schema or Schema.load()
+        self._by_name: dict[str, tuple[int, int, MapType, MapType]] = {}
+        self._pushes: dict[int, MapType] = {}
+
+    def by_name(self, name: str) -> tuple[int, int, MapType, MapType]:
+        """Code, minimum tier, request rule and response rule. Raises LocalError for an unknown name."""
+        found = self._by_name.get(name)
+        if found is None:
+            operation = self._registry.by_name(name)
+            request, response = self._schema.request(name), self._schema.response(name)
+            if request is None or response is None:
+                raise LocalError(f"{name} is no request of this protocol")
+            found = operation.code, max(operation.minimum_tier, 3), request, response
+            self._by_name[name] = found
+        return found
+
+    def push(self, code: int) -> MapType:
+        """The rule of an operation's pushes. Raises MalformedMessage when it has none."""
+        rule = self._pushes.get(code)
+        if rule is None:
+            operation = self._registry.by_code(code)
+            found = self._schema.push(operation.name) if operation is not None else None
+            if found is None:
+                raise MalformedMessage(f"operation 0x{code:04X} is never pushed")
+            rule = self._pushes[code] = found
+        return rule
+
+
+class Link:
+    """One board's session. ``connect`` opens a transport; ``make_session`` a session for a state.
+
+    ``reconnect`` is how many seconds a lost connection may be gone before everything waiting fails.
+    """
+
+    def __init__(
+        self,
+        connect: Connector,
+        make_session: Callable[[ClientState], Session],
+        *,
+        reconnect: float = 30.0,
+        operations: Operations | None = None,
+        on_registered: Callable[[Mapping[str, Any]], None] = lambda fields: None,
+    ) -> None:
+        self.operations = operations or Operations()
+        self.established: Established | None = None
+        self._connect = connect
+        self._make_session = make_session
+        self._reconnect = reconnect
+        self._on_registered = on_registered
+        self._state = ClientState()
+        self._wire: Wire | None = None
+        self._opened: asyncio.Future[None] | None = None
+        self._over: MyClerkError | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self._down = asyncio.Event()
+        self._room: asyncio.Future[None] | None = None
+        self._streams: dict[int, PushTarget] = {}
+        self._on_session_lost: list[Callable[[MyClerkError], None]] = []
+        self._loop = asyncio.get_running_loop()
+
+    # -- opening and closing -------------------------------------------------------------------------------
+
+    async def open(self, timeout: float = 15.0) -> None:
+        """Connect and authenticate. Raises ConnectionLost, AgentNotTrusted or the agent's refusal."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._attempt()
+        except TimeoutError:
+            self._drop()
+            raise ConnectionLost(f"the board did not answer within {timeout:g} s") from None
+        self._supervisor = self._loop.create_task(self._supervise())
+
+    async def close(self) -> None:
+        """Release everything at the agent and disconnect. Idempotent."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._supervisor
+            self._supervisor = None
+        wire = self._wire
+        if wire is not None and self._over is None and not self._down.is_set():
+            wire.session.close()
+            wire.flush()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2.0):
+                    await self._down.wait()
+        self._drop()
+        self._finish(ConnectionLost("the board was closed"))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the link is over for good."""
+        return self._over is not None
+
+    # -- requests ------------------------------------------------------------------------------------------
+
+    def send(
+        self,
+        name: str,
+        fields: Mapping[str, Any],
+        *,
+        timeout: float | None = None,
+        stream: PushTarget | None = None,
+        compress: bool = False,
+    ) -> tuple[asyncio.Future[dict[str, Any]], PendingRequest]:
+        """Send a request at once (or as soon as the link is up again); its future gets the decoded answer.
+
+        ``timeout`` in seconds from now. Raises ConnectionLost when the link is over.
+        """
+        if self._over is not None:
+            raise ConnectionLost(str(self._over)) from self._over
+        code, tier, request, response = self.operations.by_name(name)
+        payload = request.encode(fields)
+        assert self._wire is not None
+        future: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        deadline = None if timeout is None else self._loop.time() + timeout
+        call = Call(future, response, name, deadline, stream, compress)
+        pending = self._wire.session.request(code, payload, tier=tier, context=call)
+        if stream is not None:
+            self._streams[pending.request_id] = stream
+            self._state.streams[pending.request_id] = compress
+        return future, pending
+
+    async def request(
+        self, name: str, fields: Mapping[str, Any], *, timeout: float | None = None
+    ) -> dict[str, Any]:
+        """Send a request and await its answer, by Python names. Raises the agent's error, typed."""
+        while len(self._state.pending) >= IN_FLIGHT:
+            await self._wait_for_room()
+        return await self.send(name, fields, timeout=timeout)[0]
+
+    def post(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Send without an answer; lost when the link is down."""
+        code, tier, request, _ = self.operations.by_name(name)
+        if self._wire is not None:
+            self._wire.session.post(code, request.encode(fields), tier=tier)
+
+    def forget_stream(self, request_id: int) -> None:
+        """A stream's stop was answered: its Request ID may be used again."""
+        self._streams.pop(request_id, None)
+        self._state.streams.pop(request_id, None)
+
+    def on_session_lost(self, callback: Callable[[MyClerkError], None]) -> None:
+        """Call back when the session is gone for good, and with it every handle."""
+        self._on_session_lost.append(callback)
+
+    def drop_connection(self) -> None:
+        """Cut the transport, as a network failure would; the session will be resumed."""
+        if self._wire is not None:
+            self._wire.abort()
+
+    async def _wait_for_room(self) -> None:
+        if self._room is None or self._room.done():
+            self._room = self._loop.create_future()
+        await asyncio.shield(self._room)
+
+    # -- the connection ------------------------------------------------------------------------------------
+
+    async def _attempt(self) -> None:
+        """One connection: until requests may flow, or an error says why not."""
+        self._opened = self._loop.create_future()
+        self._down.clear()
+        session = self._make_session(self._state)
+        self._state = session.state
+        wire = self._wire = Wire(session, lambda event: self._route(wire, event), self._answered)
+        try:
+            await self._connect(lambda: wire)
+        except OSError as error:
+            raise ConnectionLost(f"the board cannot be reached: {error.strerror or error}") from error
+        if self._ticker is None:
+            self._ticker = self._loop.call_later(1.0, self._tick)
+        wire.start()
+        await self._opened
+
+    async def _supervise(self) -> None:
+        """Replace lost connections until the link is over."""
+        while self._over is None:
+            await self._down.wait()
+            if self._over is not None:
+                return
+            deadline, pause = self._loop.time() + self._reconnect, FIRST_RETRY
+            while True:
+                try:
+                    async with asyncio.timeout(max(min(deadline - self._loop.time(), 10.0), 0.1)):
+                        await self._attempt()
+                    break
+                except (ConnectionLost, TimeoutError) as error:
+                    self._drop()
+                    if self._loop.time() + pause >= deadline:
+                        self._finish(ConnectionLost(f"the connection was lost and did not return: {error}"))
+                        return
+                except MyClerkError as error:
+                    self._drop()
+                    self._finish(error)
+                    return
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LAST_RETRY)
+
+    # -- events --------------------------------------------------------------------------------------------
+
+    def _answered(self, event: Response) -> None:
+        call = event.request.context
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        if type(call) is not Call:
+            return
+        try:
+            fields = payloads.unpack(event.payload) if len(event.payload) else {}
+            if fields.get("status", 0):
+                raise error_from_fields(fields)
+            result = call.response.decode_map(fields)
+        except MyClerkError as error:
+            if call.stream is not None:
+                self.forget_stream(event.request.request_id)
+            if not call.future.done():
+                call.future.set_exception(error)
+            return
+        if not call.future.done():
+            call.future.set_result(result)
+
+    def _route(self, wire: Wire, event: ClientEvent) -> None:
+        if wire is not self._wire:  # a connection that was replaced meanwhile
+            return
+        if isinstance(event, Response):
+            self._answered(event)
+        elif isinstance(event, Push):
+            target = self._streams.get(event.request_id)
+            if target is not None:
+                target.pushed(self.operations.push(event.opcode).decode(event.payload))
+        elif isinstance(event, Established):
+            self._on_established(event)
+        elif isinstance(event, Registered):
+            self._registered(event.fields)
+        elif isinstance(event, Failure):
+            self._fail(event.requests, error_from_fields(event.fields))
+        elif isinstance(event, Ended):
+            self._ended(event)
+
+    def _on_established(self, event: Established) -> None:
+        self.established = event
+        if event.classical and self._wire is not None and isinstance(self._wire.session, ClientSession):
+            log.warning("the session is classical-only: not safe against a future quantum computer")
+        if event.resumed and event.held:
+            for request_id, target in list(self._streams.items()):
+                self.post("STREAM_CONFIGURE", {"stream": request_id, **target.resume()})
+        else:
+            lost = SessionLost("the session could not be resumed; what it held is released")
+            if event.resumed:
+                self._lose_streams(lost)
+            else:
+                self._fail(event.lost, lost)
+                self._rebuild_streams(lost)
+        local = self._wire is not None and isinstance(self._wire.session, LocalClientSession)
+        if local or event.resumed:
+            self._ready()
+
+    def _registered(self, fields: Mapping[str, Any]) -> None:
+        try:
+            self._on_registered(fields)
+        except MyClerkError as error:
+            self._finish(error)
+            if self._opened is not None and not self._opened.done():
+                self._opened.set_exception(error)
+            return
+        if "ticket" in fields:
+            self._ready()
+
+    def _ready(self) -> None:
+        if self._opened is not None and not self._opened.done():
+            self._opened.set_result(None)
+
+    def _rebuild_streams(self, error: MyClerkError) -> None:
+        """After a restart only the streams of requests that were never sent live on, under new IDs."""
+        waiting = {
+            p.request_id: p.context.stream
+            for p in self._state.pending.values()
+            if isinstance(p.context, Call) and p.context.stream is not None
+        }
+        kept = set(map(id, waiting.values()))
+        for target in self._streams.values():
+            if id(target) not in kept:
+                target.lost(error)
+        had_streams = bool(self._streams)
+        self._streams = dict(waiting)
+        for pending in self._state.pending.values():
+            if isinstance(pending.context, Call) and pending.context.stream is not None:
+                self._state.streams[pending.request_id] = pending.context.compress
+        if had_streams or self._supervisor is not None:
+            self._tell_session_lost(error)
+
+    def _lose_streams(self, error: MyClerkError) -> None:
+        streams, self._streams = self._streams, {}
+        self._state.streams.clear()
+        for target in streams.values():
+            target.lost(error)
+        self._tell_session_lost(error)
+
+    def _tell_session_lost(self, error: MyClerkError) -> None:
+        callbacks, self._on_session_lost = self._on_session_lost, []
+        for callback in callbacks:
+            callback(error)
+
+    def _ended(self, event: Ended) -> None:
+        error = event.error or ConnectionLost(event.reason)
+        if self._opened is not None and not self._opened.done():
+            self._opened.set_exception(error)
+        elif event.error is not None and not event.linger:
+            self._finish(event.error)
+        self._drop()
+
+    # -- helpers -------------------------------------------------------------------------------------------
+
+    def _drop(self) -> None:
+        wire = self._wire
+        if wire is not None:
+            wire.abort()
+        self._down.set()
+
+    def _finish(self, error: MyClerkError) -> None:
+        """The link is over: everything that waits fails with ``error``."""
+        if self._over is not None:
+            return
+        self._over = error
+        if self._ticker is not None:
+            self._ticker.cancel()
+        pending = tuple(self._state.pending.values())
+        self._state.pending.clear()
+        self._fail(pending, error)
+        self._lose_streams(error)
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        self._down.set()
+
+    def _fail(self, requests: tuple[PendingRequest, ...], error: MyClerkError) -> None:
+        for pending in requests:
+            call = pending.context
+            if isinstance(call, Call) and not call.future.done():
+                call.future.set_exception(error)
+                call.future.exception()  # a caller that went away is no "never retrieved" warning
+
+    def _tick(self) -> None:
+        self._ticker = self._loop.call_later(1.0, self._tick) if self._over is None else None
+        if self._wire is not None:
+            self._wire.tick()
+        now = self._loop.time()
+        for pending in list(self._state.pending.values()):
+            call = pending.context
+            if isinstance(call, Call) and call.deadline is not None and now >= call.deadline:
+                if not call.future.done():
+                    call.future.set_exception(OperationTimeout(f"{call.name} was not answered in time"))

@@ -1,0 +1,111 @@
+"""The serial driver: its ports, its settings, and how one is opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from myclerk_protocol.status import Conflict, Unsupported
+
+from ..base import Access, Driver, Resource, serves
+from ..context import DriverContext
+from . import configuration, kernel
+from .faults import opening_fault
+from .listing import list_ports
+from .port import SerialPort
+from .tty import OpenTty
+
+CLOSING_LIMIT = 35.0
+"""Seconds to wait for an earlier close of the same port; the kernel gives its last output up to 30."""
+
+
+class SerialDriver(Driver):
+    """Serial ports as ``serial:NAME``, each also under the names of the links that udev made for it."""
+
+    kind = "serial"
+    handles = (SerialPort,)
+    settings: ClassVar[Mapping[str, tuple[Any, str]]] = {
+        "ports": ({}, "Further ports, name = device path: ptys, links that udev does not list."),
+        "hide": ([], "Names of ports that are not offered, without `serial:`."),
+        "modem_poll_interval": (0.01, "Seconds between looks at the modem lines while they are watched."),
+    }
+
+    def __init__(self, context: DriverContext) -> None:
+        """Raises ValueError for settings that make no sense."""
+        super().__init__(context)
+        given = {name: context.settings.get(name, default) for name, (default, _) in self.settings.items()}
+        self._extra, self._hidden, self._interval = _checked(given)
+        self._open: dict[int, OpenTty] = {}
+
+    def resources(self) -> Iterable[Resource]:
+        """All ports there are now."""
+        in_use = {number for number, tty in tuple(self._open.items()) if not tty.closed.is_set()}
+        return list_ports(self._extra, self._hidden, in_use)
+
+    @serves("SERIAL_PORT_LIST", access=Access.READ)
+    def list_ports(self) -> Mapping[str, Any]:
+        """{``ports``}: name and properties of every port; who may not read one is not shown it."""
+        return {"ports": [{"name": port.name, **port.properties} for port in self.resources()]}
+
+    @serves("SERIAL_PORT_OPEN", access=Access.READ_WRITE, slow=True, audit=True)
+    def open_port(self, resource: Resource, **settings: Any) -> SerialPort:
+        """Open ``resource`` with ``settings``, by default 9600 8N1 without flow control, held exclusively.
+
+        Settings: ``baud`` (1 to 2^32-1), ``data_bits`` (5-8), ``parity`` (none, even, odd, mark, space),
+        ``stop_bits`` (1, 2), ``rts_cts``, ``xon_xoff``, ``exclusive``, ``hang_up_on_close``, ``rs485``
+        (:mod:`.rs485`), ``dtr``, ``rts``. The port is in raw mode, whatever it was before. Raises BadRequest,
+        NotFound; Conflict when it is in use; Unsupported for a setting that the kernel did not take;
+        HardwareError, DeviceGone. The settings of a port that is not opened stay what they were.
+        """
+        configuration.check(settings)
+        name, path = resource.name, resource.properties["path"]
+        self._await_close(path, name)
+        fd = _open(path)
+        try:
+            if kernel.is_exclusive(fd):  # root's open is never refused
+                raise Conflict(f"{path} is held exclusively by another program", errno="EBUSY")
+            wanted = {**configuration.OPENING_DEFAULTS, **settings}
+            effective = configuration.configure(fd, name, wanted)
+        except BaseException:
+            os.close(fd)
+            raise
+        tty = OpenTty(fd, name, self.context)
+        self._open[os.fstat(fd).st_rdev] = tty
+        return SerialPort(resource, tty, effective, self._interval)
+
+    def _await_close(self, path: str, name: str) -> None:
+        """Wait until an earlier handle has let go of the device, so that its DTR has dropped in between."""
+        try:
+            earlier = self._open.get(os.stat(path).st_rdev)
+        except OSError as error:
+            raise opening_fault(path, error) from None
+        if earlier is None:
+            return
+        if not earlier.is_closing:
+            raise Conflict(f"{name} is open already", errno="EBUSY")
+        if not earlier.closed.wait(CLOSING_LIMIT):
+            raise Conflict(f"{name} is still being closed; its last output does not leave", errno="EBUSY")
+
+
+def _open(path: str) -> int:
+    """A non-blocking descriptor that does not become the controlling terminal."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError as error:
+        raise opening_fault(path, error) from None
+    if not os.isatty(fd):
+        os.close(fd)
+        raise Unsupported(f"{path} is no serial port", errno="ENOTTY")
+    return fd
+
+
+def _checked(given: Mapping[str, Any]) -> tuple[dict[str, str], list[str], float]:
+    ports, hidden, interval = given["ports"], given["hide"], given["modem_poll_interval"]
+    if not all(isinstance(path, str) and os.path.isabs(path) for path in ports.values()):
+        raise ValueError("the serial driver's `ports` must be a table of names and absolute device paths")
+    if not all(isinstance(name, str) for name in hidden):
+        raise ValueError("the serial driver's `hide` must be a list of names")
+    if not 0.001 <= interval <= 60:
+        raise ValueError("the serial driver's `modem-poll-interval` must lie between 0.001 and 60 seconds")
+    return dict(ports), list(hidden), float(interval)

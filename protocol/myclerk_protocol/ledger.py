@@ -1,0 +1,87 @@
+"""Exactly-once execution of requests over resumes (profile section 2), the agent's side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+KEPT_ANSWERS = 256
+KEPT_BYTES = 1 << 20
+
+
+class Verdict(Enum):
+    """What to do with a request that arrived."""
+
+    EXECUTE = "execute"
+    RUNNING = "running"  # a repeat of one still running: its answer comes when it is done
+    ANSWERED = "answered"  # a repeat: send the kept answer again
+    FORGOTTEN = "forgotten"  # a repeat whose answer is gone: CONFLICT with executed = true
+    STALE = "stale"  # an ID not above the highest seen: BAD_REQUEST, not executed
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as it was sent: opcode, tier and payload."""
+
+    opcode: int
+    tier: int
+    payload: bytes
+
+
+def is_after(a: int, b: int) -> bool:
+    """Whether Request ID ``a`` comes behind ``b``, modulo the wrap from 0xFFFFFFFF to 1."""
+    return 0 < ((a - b) & 0xFFFFFFFF) < 0x80000000
+
+
+class Ledger:
+    """Which Request IDs were seen, which still run, and the last answers (256, 1 MiB together).
+
+    It belongs to the session, not to the connection. ``running`` maps each ID still executing to whether
+    the present connection asked for it, so that a resume repeats no answer that nobody awaits.
+    """
+
+    def __init__(self) -> None:
+        self.highest = 1  # the handshake's
+        self.running: dict[int, bool] = {}
+        self._kept: dict[int, Answer] = {}
+        self._kept_bytes = 0
+        self._repeats_allowed = False
+
+    def admit(self, request_id: int) -> Verdict:
+        """Judge an ID (not 0) as it arrives; EXECUTE notes it as running."""
+        if 0 < ((request_id - self.highest) & 0xFFFFFFFF) < 0x80000000:
+            self.highest = request_id
+            self._repeats_allowed = False
+            self.running[request_id] = True
+            return Verdict.EXECUTE
+        if not self._repeats_allowed:
+            return Verdict.STALE
+        if request_id in self.running:
+            self.running[request_id] = True
+            return Verdict.RUNNING
+        return Verdict.ANSWERED if request_id in self._kept else Verdict.FORGOTTEN
+
+    def finish(self, request_id: int, answer: Answer) -> bool:
+        """Note the answer of a running request; True when the present connection awaits it."""
+        asked = self.running.pop(request_id, False)
+        kept = self._kept
+        kept[request_id] = answer
+        self._kept_bytes += len(answer.payload)
+        while len(kept) > KEPT_ANSWERS or self._kept_bytes > KEPT_BYTES:
+            self._kept_bytes -= len(kept.pop(next(iter(kept))).payload)
+        return asked
+
+    def kept(self, request_id: int) -> Answer:
+        """The kept answer of an ID for which :meth:`admit` said ANSWERED."""
+        return self._kept[request_id]
+
+    def resumed(self) -> None:
+        """A resume was proven: repeats are expected until the first new ID."""
+        self._repeats_allowed = True
+        for request_id in self.running:
+            self.running[request_id] = False
+
+    def forget_answers(self) -> None:
+        """Drop the kept answers; IDs already executed still never execute again."""
+        self._kept.clear()
+        self._kept_bytes = 0

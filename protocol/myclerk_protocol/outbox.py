@@ -1,0 +1,133 @@
+"""What goes out on one connection: sealed singly, or gathered into batches (profile section 1, Tunnel)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from . import compression, payloads, tunnel
+from .operations import REGISTRY
+from .status import TooLarge, error_fields
+
+NOP = REGISTRY.by_name("NOP").code
+CLIENT_REGISTER = REGISTRY.by_name("CLIENT_REGISTER").code
+GATHER_BELOW = 4096
+"""Payloads of this size or more gain nothing by sharing a seal, and would be copied once more."""
+OVERHEAD = 64
+"""More than header, tag and inner framing of any message take, in bytes."""
+
+
+class Sealing(Protocol):
+    """What makes whole messages: a sealed channel, or plain ones on the Unix socket."""
+
+    def seal(
+        self,
+        version: int,
+        tier: int,
+        opcode: int,
+        request_id: int,
+        payload: bytes,
+        push: bool = False,
+        compressed: bool = False,
+    ) -> bytes:
+        """One whole message."""
+
+
+class Outbox:
+    """Messages waiting to be sent, in order.
+
+    Small version 1 messages that are ready together share one sealed batch once ``gather`` is set (after
+    authentication). ``wakeup`` is called when the first message is put into an empty outbox.
+    """
+
+    def __init__(self, message_limit: int) -> None:
+        self.channel: Sealing | None = None
+        self.gather = False
+        self.wakeup: Callable[[], None] = _nothing
+        self._limit = message_limit - OVERHEAD
+        self._messages: list[bytes] = []
+        self._inner: list[tuple[int, int, bool, bytes]] = []
+        self._inner_tier = 0
+        self._inner_size = 0
+
+    def send(
+        self,
+        version: int,
+        tier: int,
+        opcode: int,
+        request_id: int,
+        payload: bytes,
+        push: bool = False,
+        compress: bool = False,
+    ) -> None:
+        """Seal or gather one message. A payload above the limit becomes a TOO_LARGE answer."""
+        size = len(payload)
+        if size > self._limit:
+            error = TooLarge(f"the answer has {size} bytes, above the limit of {self._limit}; ask for less")
+            payload, compress = payloads.pack(error_fields(error)), False
+        if (
+            self.gather
+            and version
+            and size < GATHER_BELOW
+            and opcode >= 0x0100
+            and opcode != CLIENT_REGISTER
+            and not (compress and size >= compression.MINIMUM_SIZE)
+        ):
+            self._gather(tier, opcode, request_id, push, payload)
+            return
+        if self._inner:
+            self._seal_inner()
+        compressed = compress and size >= compression.MINIMUM_SIZE
+        if compressed:
+            payload = compression.compress(payload)
+        assert self.channel is not None
+        self.put(self.channel.seal(version, tier, opcode, request_id, payload, push, compressed))
+
+    def put(self, message: bytes) -> None:
+        """A whole message, behind whatever waits."""
+        self._messages.append(message)
+        if len(self._messages) == 1:
+            self.wakeup()
+
+    def take(self) -> list[bytes]:
+        """Everything that waits, as whole messages in order; the outbox is empty afterwards."""
+        if self._inner:
+            self._seal_inner()
+        messages, self._messages = self._messages, []
+        return messages
+
+    def seal_gathered(self) -> None:
+        """Seal what was gathered, before the keys change."""
+        if self._inner:
+            self._seal_inner()
+
+    def _gather(self, tier: int, opcode: int, request_id: int, push: bool, payload: bytes) -> None:
+        inner = self._inner
+        if inner:
+            full = len(inner) == tunnel.MAX_MESSAGES or self._inner_size + len(payload) > self._limit // 2
+            if full or tier != self._inner_tier:
+                self._seal_inner()
+                inner = self._inner
+        elif not self._messages:
+            inner.append((opcode, request_id, push, payload))
+            self._inner_tier, self._inner_size = tier, len(payload) + 16
+            self.wakeup()
+            return
+        inner.append((opcode, request_id, push, payload))
+        self._inner_tier = tier
+        self._inner_size += len(payload) + 16
+
+    def _seal_inner(self) -> None:
+        inner, self._inner = self._inner, []
+        self._inner_size = 0
+        assert self.channel is not None
+        if len(inner) == 1:
+            opcode, request_id, push, payload = inner[0]
+            message = self.channel.seal(1, self._inner_tier, opcode, request_id, payload, push)
+        else:
+            message = self.channel.seal(1, self._inner_tier, NOP, 0, tunnel.pack(inner, 1))
+        self._messages.append(message)
+
+
+def _nothing() -> None:
+    pass
