@@ -62,7 +62,14 @@ class Binding:
     response: MapType
     handle_type: type[Handle] | None = None
     streams: bool = False
+    opens: bool = False
     closes: bool = False
+
+
+    @property
+    def shared(self) -> bool:
+        """Whether what this operation opens may be open several times."""
+        return self.driver is not None and any(handle.shared for handle in self.driver.handles)
 
 
 class Dispatcher:
@@ -129,6 +136,7 @@ class Dispatcher:
             response,
             handle_type,
             streams="credit_to" in {field.name for field in request.fields} and target != "system",
+            opens=target == "resource" and "handle" in {field.name for field in response.fields},
             closes=operation_name.endswith("_CLOSE") and target == "handle",
         )
 
@@ -207,6 +215,8 @@ class Dispatcher:
         if resource is not None:
             if self.table.locked and binding.serving.access is not Access.READ:
                 self.table.check_lock(holdings, resource.name)
+            if binding.opens and not binding.shared:  # says who holds it, where the kernel would say EBUSY
+                self.table.check_claims(holdings, resource.name)
             if self._lanes and (lane := self._lanes.get(resource.name)) is not None and lane.busy:
                 lane.wait(partial(self._start, holdings, request, binding, resource, handle, method, fields))
                 return

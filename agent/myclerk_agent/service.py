@@ -35,6 +35,7 @@ log = logging.getLogger("myclerk.agent")
 SESSION_REVOKE = REGISTRY.by_name("SESSION_REVOKE").code
 SESSION_CLOSE = REGISTRY.by_name("SESSION_CLOSE").code
 PENDING_CONNECTIONS = 16
+PURGE_SECONDS = 60.0
 
 
 class Service:
@@ -60,6 +61,7 @@ class Service:
         self._store = store
         self._audit = audit
         self._lingering: dict[SessionRecord, float] = {}
+        self._purge_at = 0.0
         self._held: dict[Connection, tuple[str, Registration | None]] = {}
         server, security = config.server, config.security
         self.policy = Policy(
@@ -292,6 +294,9 @@ class Service:
         self.sessions.sweep()
         self.limits.sweep()
         self.dispatcher.table.expire_locks()
+        if now >= self._purge_at:
+            self._purge_at = now + PURGE_SECONDS
+            self._store.purge()
         if self._store.changed_elsewhere():
             self._apply_store_changes()
 

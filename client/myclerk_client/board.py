@@ -76,10 +76,13 @@ class Board:
         await self.link.close()
 
     async def request(
-        self, operation: str, *, timeout: float | None = DEFAULT_TIMEOUT, **fields: Any
+        self, operation: str, /, *, within: float | None = DEFAULT_TIMEOUT, **fields: Any
     ) -> dict[str, Any]:
-        """Any operation by its registry name, its fields by Python name; the answer's fields."""
-        return await self.link.request(operation, fields, timeout=timeout)
+        """Any operation by its registry name, its fields by Python name; the answer's fields.
+
+        Raises OperationTimeout when no answer came ``within`` that many seconds (checked once a second).
+        """
+        return await self.link.request(operation, fields, timeout=within)
 
     def batch(self) -> Batch:
         """Collect requests and send them as one sealed message: ``async with board.batch() as batch``."""

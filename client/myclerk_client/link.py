@@ -32,6 +32,8 @@ from myclerk_protocol.status import (
     MalformedMessage,
     MyClerkError,
     OperationTimeout,
+    ServiceUnavailable,
+    TooMany,
     error_from_fields,
 )
 
@@ -254,28 +256,38 @@ class Link:
         await self._opened
 
     async def _supervise(self) -> None:
-        """Replace lost connections until the link is over."""
+        """Replace lost connections until the link is over; one that keeps failing is replaced ever slower."""
+        pause = FIRST_RETRY
         while self._over is None:
+            up_since = self._loop.time()
             await self._down.wait()
             if self._over is not None:
                 return
-            deadline, pause = self._loop.time() + self._reconnect, FIRST_RETRY
-            while True:
-                try:
-                    async with asyncio.timeout(max(min(deadline - self._loop.time(), 10.0), 0.1)):
-                        await self._attempt()
-                    break
-                except (ConnectionLost, TimeoutError) as error:
-                    self._drop()
-                    if self._loop.time() + pause >= deadline:
-                        self._finish(ConnectionLost(f"the connection was lost and did not return: {error}"))
-                        return
-                except MyClerkError as error:
-                    self._drop()
-                    self._finish(error)
+            deadline = self._loop.time() + self._reconnect
+            if self._loop.time() - up_since >= LAST_RETRY:
+                pause = FIRST_RETRY
+            else:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LAST_RETRY)
+            while (error := await self._replace(deadline)) is not None:
+                if self._loop.time() + pause >= deadline:
+                    self._finish(ConnectionLost(f"the connection was lost and did not return: {error}"))
                     return
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LAST_RETRY)
+
+    async def _replace(self, deadline: float) -> Exception | None:
+        """One attempt to connect again; the error after which another may succeed, or None."""
+        try:
+            async with asyncio.timeout(max(min(deadline - self._loop.time(), 10.0), 0.1)):
+                await self._attempt()
+        except (ConnectionLost, TimeoutError, TooMany, ServiceUnavailable) as error:
+            self._drop()
+            return error
+        except MyClerkError as error:
+            self._drop()
+            self._finish(error)
+        return None
 
     # -- events --------------------------------------------------------------------------------------------
 

@@ -188,10 +188,11 @@ class ClientSession:
             assert self._channel is not None
             self._keep_ticket(fields, resume_secret(self._channel.receive_key, self._transcript), fresh=True)
             self._open(held=fields["held"], lost=[])
+            self.outbox.send(1, 3, NOP, 0, b"")  # the proof: small, as before it only 32 KiB are taken
             self.outbox.gather = True
             for pending in sorted_pending(self.state):
                 self._send_pending(pending)
-            self._send_internal(NOP, 3, b"", self._ignore)  # the proof, and the sign that it arrived
+            self._send_internal(NOP, 3, b"", self._ignore)  # its answer shows that the proof arrived
         else:
             proof = Schema.load().map("agent-proof").decode(opened.payload)
             registration = self._authenticator.first(proof, self._transcript)

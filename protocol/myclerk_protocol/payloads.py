@@ -10,7 +10,7 @@ look at each value. What that cannot prove right (anything nested, anything odd)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, TypeAlias
 
 from msgpack import Unpacker, UnpackException, packb, unpackb
@@ -97,8 +97,9 @@ def _unpacker(data: Data) -> Any:
     return unpacker
 
 
-def _without_nil(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
+def _without_nil(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
     """The map made of ``pairs``; msgpack calls this for each map, innermost first."""
+    pairs = list(pairs)  # msgpack 1.0.3 in pure Python (no wheel, no compiler) hands over a generator
     values = dict(pairs)
     if len(values) != len(pairs):
         raise _Refused("has a key twice")

@@ -1,5 +1,6 @@
 """The audit log: complete, bounded, private, and never in the way."""
 
+import fcntl
 import json
 import logging
 import os
@@ -90,6 +91,19 @@ def test_several_writers_lose_nothing_and_tear_no_line(tmp_path):
         numbers = [line["number"] for line in written if line["actor"] == name]
         assert numbers == list(range(150))[-len(numbers) :]
     assert len(written) > 200
+
+
+def test_a_writer_waits_for_the_one_before(audit, tmp_path):
+    audit.record(ACTOR, "A", "", "ok")
+    with open(tmp_path / "audit.jsonl", "ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        writer = threading.Thread(target=audit.record, args=(ACTOR, "B", "", "ok"))
+        writer.start()
+        writer.join(0.2)
+        assert writer.is_alive()
+        os.replace(tmp_path / "audit.jsonl", tmp_path / "audit.jsonl.1")
+    writer.join()
+    assert [line["action"] for line in lines(tmp_path / "audit.jsonl")] == ["B"]
 
 
 def test_failures_are_told_once_and_stop_nothing(audit, tmp_path, caplog):

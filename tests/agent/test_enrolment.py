@@ -77,6 +77,17 @@ def test_the_first_login_ends_the_pin(enrolment, keys, store, world, client):
     assert refused(enrolment, client.enrol(secret)) == NOT_ACCEPTED
 
 
+def test_a_login_ends_the_pin_also_when_it_follows_another_within_the_minute(
+    enrolment, keys, store, world, client
+):
+    enrolment.register(client.enrol(issue(keys, store, world)), TRANSCRIPT)
+    enrolment.register(client.login(), TRANSCRIPT)
+    secret = issue(keys, store, world)
+    enrolment.register(client.enrol(secret), TRANSCRIPT)
+    enrolment.register(client.login(), TRANSCRIPT)
+    assert refused(enrolment, client.enrol(secret)) == NOT_ACCEPTED
+
+
 def test_wrong_missing_expired_and_spent_pins_are_told_alike(enrolment, keys, store, world, client):
     secret = issue(keys, store, world)
     wrong = Client(keys).enrol(pin.new_pin(world.random))
@@ -256,6 +267,7 @@ def test_an_assertion_for_another_device_or_by_another_signer_admits_nobody(
     other = Client(keys, 2)
     theirs = connect(other.identity.profile, keys.administrator, 0)
     refused(enrolment, client.login(connection=theirs))
+    refused(enrolment, other.login(connection=theirs, device=client.fingerprint))
     self_made = connect(client.identity.profile, client.identity.key, 0)
     refused(enrolment, client.login(connection=self_made))
     assert store.devices() == []

@@ -32,6 +32,12 @@ def test_the_link_holds_the_pin_and_the_store_only_what_verifies_it(store, world
     assert parsed.pin not in repr(made)
 
 
+@pytest.mark.parametrize(("port", "shown"), [(4711, 4711), (5657, 5657), (0, 5657)])
+def test_the_port_of_the_link(store, world, port, shown):
+    made = invite(store, world.environment, AGENT, Address("board.lan", port), access=1)
+    assert link.parse(made.link).port == shown
+
+
 def test_each_invitation_has_a_pin_of_its_own(store, world):
     links = {invite(store, world.environment, AGENT, HERE, access=1).link for _ in range(10)}
     assert len(links) == 10

@@ -111,6 +111,29 @@ def test_two_processes_start_and_write_at_once(path, world):
     store.close()
 
 
+def test_many_may_open_a_new_file_at_once(tmp_path, world):
+    """Without a lock one in twenty finds the file there already, or locked while WAL is switched on."""
+    failures = []
+
+    def open_it(path, start):
+        start.wait()
+        try:
+            Store(path, world.environment, "this boot").close()
+        except StoreError as error:
+            failures.append(error.message)
+
+    for attempt in range(30):
+        start = threading.Barrier(6)
+        threads = [
+            threading.Thread(target=open_it, args=(tmp_path / f"{attempt}.db", start)) for _ in range(6)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+
+
 def test_what_another_process_does_is_seen(store, path, world):
     assert not store.changed_elsewhere()
     invite(store)

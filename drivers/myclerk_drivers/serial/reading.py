@@ -42,8 +42,8 @@ class Reader:
     async def read(self, wanted: Wanted, seconds: float | None) -> dict[str, Any]:
         """One read: {``data``, ``complete``}. ``seconds`` until it is cut short; 0: at once, None: never.
 
-        Then the answer is what is there, possibly nothing, and not complete. Received bytes leave the intake only when the read
-        returns, so a cancelled one loses none.
+        Then the answer is what is there, possibly nothing, and not complete. Received bytes leave the intake
+        only when the read returns, so a cancelled one loses none.
         """
         self.reserve(wanted)
         try:

@@ -1,0 +1,51 @@
+"""Fixtures shared by all tests: a running agent with an echo tty, and users who have paired it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import support
+
+from myclerk_client import KnownBoards, pair
+
+
+@pytest.fixture(scope="module")
+def echo_device() -> Iterator[support.EchoDevice]:
+    """A tty with an echo behind it."""
+    device = support.EchoDevice()
+    yield device
+    device.close()
+
+
+@pytest.fixture(scope="module")
+def running_agent(
+    tmp_path_factory: pytest.TempPathFactory, echo_device: support.EchoDevice
+) -> Iterator[support.AgentProcess]:
+    """An agent in a process of its own, which offers the echo tty as serial:echo."""
+    settings = f'[drivers.serial]\nports = {{echo = "{echo_device.path}"}}\n'
+    with support.agent(tmp_path_factory.mktemp("agent"), settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def paired_home(tmp_path_factory: pytest.TempPathFactory, running_agent: support.AgentProcess) -> Path:
+    """An XDG_CONFIG_HOME whose user has paired that agent as "bench"."""
+    home = tmp_path_factory.mktemp("home")
+    boards = KnownBoards(home / "myclerk")
+    asyncio.run(pair(running_agent.link("--administrator"), name="bench", boards=boards))
+    return home
+
+
+@pytest.fixture(scope="module")
+def boards(paired_home: Path) -> KnownBoards:
+    """The boards of that user."""
+    return KnownBoards(paired_home / "myclerk")
+
+
+@pytest.fixture
+def echo_port(echo_device: support.EchoDevice) -> str:
+    """The resource name of the echo tty at the agent."""
+    return "serial:echo"
