@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -24,12 +25,16 @@ class EchoDevice:
         tty.setraw(self._master)
         tty.setraw(self._slave)
         self.path = os.ttyname(self._slave)
-        self._closing = False
+        self._wake_read, self._wake_write = os.pipe()
+        self._closed = False
         self._thread = threading.Thread(target=self._echo, daemon=True)
         self._thread.start()
 
     def _echo(self) -> None:
-        while not self._closing:
+        while True:
+            ready, _, _ = select.select([self._master, self._wake_read], [], [])
+            if self._wake_read in ready:
+                return
             try:
                 data = os.read(self._master, 65536)
                 while data:
@@ -39,12 +44,12 @@ class EchoDevice:
 
     def close(self) -> None:
         """Hang up: what has the tty open gets EIO, then end of file."""
-        if not self._closing:
-            self._closing = True
-            os.write(self._slave, b"\0")  # wakes the thread's read
+        if not self._closed:
+            self._closed = True
+            os.write(self._wake_write, b"x")
             self._thread.join(5)
-            os.close(self._master)
-            os.close(self._slave)
+            for fd in (self._master, self._slave, self._wake_read, self._wake_write):
+                os.close(fd)
 
 
 class AgentProcess:
