@@ -8,8 +8,39 @@ from pathlib import Path
 
 import pytest
 import support
+from tracing import Trace
 
 from myclerk_client import KnownBoards, pair
+
+
+HOST_KERNEL = "kernel of the host (pty)"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--evidence", type=Path, help="write which test drove which operation, on what, to FILE")
+
+
+@pytest.fixture(scope="session")
+def trace(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Trace]:
+    """What agents of this run take and give: every message is checked against the CDDL."""
+    trace = Trace(tmp_path_factory.mktemp("trace"))
+    support.AgentProcess.trace = trace.path
+    yield trace
+    evidence = pytestconfig.getoption("--evidence")
+    if evidence is not None:
+        trace.save(evidence)
+
+
+@pytest.fixture(autouse=True)
+def traced(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Judge the messages of each test that drove an agent process."""
+    if "end_to_end" not in request.path.parts and "agent_process" not in request.keywords:
+        yield
+        return
+    trace: Trace = request.getfixturevalue("trace")
+    yield
+    marker = request.node.get_closest_marker("backend")
+    trace.take(request.node.nodeid, marker.args[0] if marker else HOST_KERNEL)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +53,7 @@ def echo_device() -> Iterator[support.EchoDevice]:
 
 @pytest.fixture(scope="module")
 def running_agent(
-    tmp_path_factory: pytest.TempPathFactory, echo_device: support.EchoDevice
+    tmp_path_factory: pytest.TempPathFactory, echo_device: support.EchoDevice, trace: Trace
 ) -> Iterator[support.AgentProcess]:
     """An agent in a process of its own, which offers the echo tty as serial:echo."""
     settings = f'[drivers.serial]\nports = {{echo = "{echo_device.path}"}}\n'

@@ -14,17 +14,19 @@ import tty
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+RECORDER = str(Path(__file__).with_name("recording_agent.py"))
 
 
 class EchoDevice:
     """A pty whose far end sends back whatever it receives. ``path`` is the tty that a driver opens."""
 
     def __init__(self) -> None:
-        self._master, self._slave = os.openpty()
-        tty.setraw(self._master)
-        tty.setraw(self._slave)
-        self.path = os.ttyname(self._slave)
+        self._master, slave = os.openpty()
+        tty.setraw(slave)
+        self.path = os.ttyname(slave)
+        os.close(slave)  # or the tty would never see its last close
         self._wake_read, self._wake_write = os.pipe()
         self._closed = False
         self._thread = threading.Thread(target=self._echo, daemon=True)
@@ -39,8 +41,8 @@ class EchoDevice:
                 data = os.read(self._master, 65536)
                 while data:
                     data = data[os.write(self._master, data) :]
-            except OSError:
-                return
+            except OSError:  # nobody has the tty open
+                time.sleep(0.02)
 
     def close(self) -> None:
         """Hang up: what has the tty open gets EIO, then end of file."""
@@ -48,15 +50,21 @@ class EchoDevice:
             self._closed = True
             os.write(self._wake_write, b"x")
             self._thread.join(5)
-            for fd in (self._master, self._slave, self._wake_read, self._wake_write):
+            for fd in (self._master, self._wake_read, self._wake_write):
                 os.close(fd)
 
 
 class AgentProcess:
     """``myclerk-agent run`` as a process, listening on loopback."""
 
-    def __init__(self, directory: Path, settings: str = "") -> None:
+    trace: ClassVar[Path] = Path(os.devnull)
+    """Where recorded agents note what they take and give; set once for the test run."""
+
+    def __init__(
+        self, directory: Path, settings: str = "", environment: Mapping[str, str] | None = None
+    ) -> None:
         self.directory = directory
+        self.environment = dict(environment or {})
         self.state = directory / "state"
         self.config = directory / "agent.toml"
         self.unix_socket = directory / "agent.sock"
@@ -81,9 +89,10 @@ format = "human"
         """Start it and wait until it listens."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "myclerk_agent.cli", "--config", str(self.config), "run"],
+                [sys.executable, RECORDER, "--config", str(self.config), "run"],
                 stdout=log,
                 stderr=log,
+                env={**os.environ, "MYCLERK_TRACE": str(self.trace), **self.environment},
             )
         deadline = time.monotonic() + timeout
         while not self.unix_socket.exists():
@@ -116,9 +125,11 @@ format = "human"
 
 
 @contextmanager
-def agent(directory: Path, settings: str = "") -> Iterator[AgentProcess]:
+def agent(
+    directory: Path, settings: str = "", environment: Mapping[str, str] | None = None
+) -> Iterator[AgentProcess]:
     """A running agent, stopped whatever happens."""
-    process = AgentProcess(directory, settings)
+    process = AgentProcess(directory, settings, environment)
     process.start()
     try:
         yield process

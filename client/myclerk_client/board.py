@@ -61,8 +61,11 @@ class Board:
             return cls(link, board)
         boards = boards or KnownBoards()
         known = boards.find(board)
-        link = network_link(known, boards, reconnect=reconnect, policy=policy, mode=mode)
+        agent = PinnedAgent(known, boards)
+        link = network_link(known, agent, reconnect=reconnect, policy=policy, mode=mode)
         await link.open(timeout)
+        assert link.established is not None
+        agent.opened(link.established)
         return cls(link, known.name)
 
     async def __aenter__(self) -> Board:
@@ -133,14 +136,13 @@ class Board:
 
 def network_link(
     known: KnownBoard,
-    boards: KnownBoards,
+    agent: PinnedAgent,
     *,
     reconnect: float = 30.0,
     policy: Policy | None = None,
     mode: Mode = Mode.HYBRID,
 ) -> Link:
     """A link to a paired board over TCP, pinned to its fingerprint."""
-    agent = PinnedAgent(known, boards)
 
     async def connect(factory: Any) -> None:
         await asyncio.get_running_loop().create_connection(factory, known.host, known.port)

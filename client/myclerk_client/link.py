@@ -46,6 +46,8 @@ IN_FLIGHT = 2000
 """Requests in flight at once; the agent's limit is 2,048. More wait in the link."""
 FIRST_RETRY = 0.05
 LAST_RETRY = 2.0
+CLOSE_SECONDS = 2.0
+"""How long the agent has to acknowledge the end of the session."""
 
 Connector = Callable[[Callable[[], asyncio.Protocol]], Awaitable[Any]]
 
@@ -148,9 +150,11 @@ class Link:
         try:
             async with asyncio.timeout(timeout):
                 await self._attempt()
-        except TimeoutError:
-            self._drop()
-            raise ConnectionLost(f"the board did not answer within {timeout:g} s") from None
+        except BaseException as error:
+            await self._shut(ConnectionLost("the board was never reached"))
+            if isinstance(error, TimeoutError):
+                raise ConnectionLost(f"the board did not answer within {timeout:g} s") from None
+            raise
         self._supervisor = self._loop.create_task(self._supervise())
 
     async def close(self) -> None:
@@ -165,10 +169,14 @@ class Link:
             wire.session.close()
             wire.flush()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(2.0):
+                async with asyncio.timeout(CLOSE_SECONDS):
                     await self._down.wait()
-        self._drop()
-        self._finish(ConnectionLost("the board was closed"))
+        await self._shut(ConnectionLost("the board was closed"))
+
+    async def _shut(self, error: MyClerkError) -> None:
+        self._finish(error)
+        if self._wire is not None:
+            await self._wire.cut()
 
     @property
     def closed(self) -> bool:
@@ -262,6 +270,9 @@ class Link:
             up_since = self._loop.time()
             await self._down.wait()
             if self._over is not None:
+                return
+            if self._reconnect <= 0:
+                self._finish(ConnectionLost("the connection was lost"))
                 return
             deadline = self._loop.time() + self._reconnect
             if self._loop.time() - up_since >= LAST_RETRY:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from myclerk_protocol.events import Established
 from myclerk_protocol.mesh import pin as pins
 from myclerk_protocol.mesh import profiles, udf
 from myclerk_protocol.mesh.link import Link as Invitation
@@ -25,6 +26,7 @@ class PinnedAgent:
 
     def __init__(self, board: KnownBoard, boards: KnownBoards) -> None:
         self._board = board
+        self._boards = boards
         self._identity = boards.identity()
 
     def first(self, proof: Mapping[str, Any], transcript: bytes) -> Mapping[str, Any]:
@@ -55,6 +57,18 @@ class PinnedAgent:
         """Judge the answer: a refusal by an administrator is an error."""
         if fields.get("result", "Accept") != "Accept":
             raise Unauthorized("the board's administrator does not admit this device")
+
+    def opened(self, session: Established) -> None:
+        """Warn when this session is weaker than the last one was (draft section 10.3), and remember it."""
+        board, post_quantum = self._board, not session.classical
+        if board.post_quantum and not post_quantum:
+            log.warning("%s: the session is not post-quantum, as the last one was", board.name)
+        if session.tier < board.tier:
+            log.warning(
+                "%s: the session has tier %d, the last one had %d", board.name, session.tier, board.tier
+            )
+        if (board.post_quantum, board.tier) != (post_quantum, session.tier):
+            self._boards.update(board.name, post_quantum=post_quantum, tier=session.tier)
 
 
 class InvitedAgent:

@@ -32,6 +32,7 @@ class Wire(asyncio.Protocol):
         self._feeding = False
         self._flush_scheduled = False
         self._loop = asyncio.get_running_loop()
+        self._lost = asyncio.Event()
         session.outbox.wakeup = self._wakeup
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -63,6 +64,7 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._lost.set()
         self.session.end(str(exc) if exc else "the agent closed the connection", linger=True)
         self._take_events()
 
@@ -96,6 +98,12 @@ class Wire(asyncio.Protocol):
         """Cut the connection at once."""
         if self._transport is not None:
             self._transport.abort()
+
+    async def cut(self) -> None:
+        """Cut the connection and wait until nothing of it is left."""
+        if self._transport is not None:
+            self._transport.abort()
+            await self._lost.wait()
 
     def _take_events(self) -> None:
         for event in self.session.take_events():

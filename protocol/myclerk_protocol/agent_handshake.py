@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ from .handshake import (
     select_capabilities,
 )
 from .keys import Direction
-from .operations import REGISTRY
+from .operations import ANSWER_OPCODES, REGISTRY
 from .records import SessionRecord, SessionRegistry
 from .schema import Schema
 from .seal import Aead
@@ -48,14 +48,16 @@ class Resumption:
 
     record: SessionRecord
     session_id: int
-    spent: Hashable
     transcript: bytes
     fresh: Ticket
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What a handshake message led to: ``replies`` to send, then a channel or the end or another attempt."""
+    """What a message led to: ``replies`` to send, then a channel or the end or another attempt.
+
+    Without replies the message was dropped.
+    """
 
     replies: list[bytes] = field(default_factory=list)
     close: str = ""
@@ -69,6 +71,7 @@ class AgentHandshake:
     """Answers SESSION_INIT and SESSION_RESUME on one connection, three attempts in all.
 
     ``admit`` is asked before any cryptography whether this address may try; False is TOO_MANY and close.
+    ``attempts`` counts the handshakes begun.
     """
 
     def __init__(
@@ -86,19 +89,19 @@ class AgentHandshake:
         self._proof = proof
         self._admit = admit
         self._clock = clock
-        self._attempts = 0
+        self.attempts = 0
 
     def receive(self, data: bytes | memoryview) -> Outcome:
         """Judge one message before a session. Raises MalformedMessage for what is closed without answer."""
         head, payload = header.decode_plain(data)
         outcome = Outcome(version=head.version)
-        if head.tier == 0:
+        if head.tier == 0 or head.opcode in ANSWER_OPCODES:
             return outcome
         try:
             if head.opcode not in (SESSION_INIT, SESSION_RESUME):
                 raise InvalidSession("no session is open on this connection; send SESSION_INIT")
-            self._attempts += 1
-            if self._attempts > HANDSHAKES or not self._admit():
+            self.attempts += 1
+            if self.attempts > HANDSHAKES or not self._admit():
                 outcome.close = "too many handshakes"
                 raise TooMany("too many handshakes; wait a second and connect again")
             if head.opcode == SESSION_INIT:
@@ -162,7 +165,7 @@ class AgentHandshake:
         self, data: bytes | memoryview, head: header.Header, payload: bytes | memoryview, outcome: Outcome
     ) -> None:
         fields = check_resume(head, payload)
-        record, ticket_key, spent = self._registry.find_resumable(
+        record, ticket_key = self._registry.find_resumable(
             fields["ticket"], fields["ticket_tag"], fields["old_session_id"]
         )
         public, _, shared = exchange.answer(self._environment, fields["x25519_public"], None)
@@ -199,7 +202,7 @@ class AgentHandshake:
         )
         self._registry.hold_id(session_id, record)
         self._open(outcome, head, channel, resumed, proof)
-        outcome.resumption = Resumption(record, session_id, spent, transcript, fresh)
+        outcome.resumption = Resumption(record, session_id, transcript, fresh)
 
     def _open(
         self, outcome: Outcome, head: header.Header, channel: Channel, answer: bytes, proof: bytes

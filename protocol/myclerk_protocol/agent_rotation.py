@@ -36,8 +36,11 @@ class AgentRotation:
     def start(self, request: Request, record: SessionRecord) -> None:
         """Serve SESSION_ROTATE or KEY_EXCHANGE_INIT: the answer is the last message under the old key.
 
-        Raises Conflict while a rotation is under way, or when fresh keys are due; BadRequest for bad keys.
+        Raises Conflict while a rotation is under way, or when fresh keys are due; BadRequest for bad keys
+        and without a Request ID.
         """
+        if request.version and not request.request_id:
+            raise BadRequest("a key rotation is asked with a Request ID: its answer is what switches the keys")
         if self._channel.rotating:
             raise Conflict("a key rotation is under way already")
         if request.opcode == SESSION_ROTATE:
@@ -51,13 +54,14 @@ class AgentRotation:
         self._channel.switch_sealer()
         self._with_fresh = request.opcode == KEY_EXCHANGE_INIT
         self._complete_by = self._environment.monotonic() + COMPLETE_SECONDS
+        self._heed_by = None
 
     def complete(self) -> None:
         """Serve KEY_EXCHANGE_COMPLETE: the old key is forgotten. Raises BadRequest out of turn."""
         if not self._channel.rotating:
             raise BadRequest("no key rotation is under way")
         self._channel.switch_opener()
-        self._complete_by = self._heed_by = None
+        self._complete_by = None
         if self._with_fresh:
             self._fresh_due = False
             self._fresh_at = self._environment.monotonic()

@@ -73,6 +73,7 @@ class Phase(Enum):
 
 
 SERVED_UNAUTHENTICATED = frozenset({NOP, KEEPALIVE, SESSION_CLOSE, CLIENT_REGISTER})
+UNAUTHENTICATED = "authenticate with CLIENT_REGISTER first"
 
 
 class AgentSession:
@@ -120,8 +121,6 @@ class AgentSession:
         """One whole message from the client; what follows from it, in order. Never raises for bad input."""
         if self.phase is Phase.CLOSED:
             return []
-        events: list[AgentEvent] = []
-        self._events = events
         try:
             if self._channel is None:
                 self._receive_handshake(message)
@@ -133,19 +132,19 @@ class AgentSession:
             self.end("a message did not open", linger=True)
         except MalformedMessage as error:
             self.end(f"malformed message: {error}", linger=True)
-        self._events = []
-        return events
+        return self.take_events()
 
     def _receive_handshake(self, message: bytes | memoryview) -> None:
         outcome = self._handshake.receive(message)
         for reply in outcome.replies:
             self.outbox.put(reply)
-        self._last_sent = self._monotonic()
+        if not outcome.replies:
+            self.dropped += 1
         if outcome.channel is not None:
             self._open(outcome.channel, outcome)
         elif outcome.close:
             self.end(outcome.close, linger=False)
-        else:  # a further attempt has until 15 s after the accept
+        elif self._handshake.attempts:  # a further one has until 15 s after the accept
             self._deadline = self._opened_at + ATTEMPTS_SECONDS
 
     def _open(self, channel: Channel, outcome: Outcome) -> None:
@@ -197,22 +196,27 @@ class AgentSession:
         if head.tier == 0:
             self.dropped += 1
         elif head.tier <= 2:
-            error = Forbidden("everything in a session is sealed, at tier 3 or above", required_tier=3)
-            self.outbox.put(unsealed_answer(head, error_fields(error), self._clock.now()))
+            if head.opcode not in ANSWER_OPCODES:
+                error = Forbidden("everything in a session is sealed, at tier 3 or above", required_tier=3)
+                self.outbox.put(unsealed_answer(head, error_fields(error), self._clock.now()))
             self.end("an unsealed message", linger=True)
         else:
             raise UnopenedMessage("an unsealed message inside a session")
 
     def _receive_tunnel(self, opened: Opened) -> None:
         version, tier, request_id, payload = opened.version, opened.tier, opened.request_id, opened.payload
-        request = Request(NOP, NOP_OPERATION, request_id, tier, version, b"")
-        if version and request_id:
-            if self._admit(request):
-                self.refuse(request, BadRequest("a NOP with a payload bears Request ID 0"))
-            return
-        fault = opened.push or opened.compressed or version != self.version or tier > self._record.tier
-        if fault or self.phase is not Phase.AUTHENTICATED or payload[0] >= 0x80:
+        if request_id == 0 and not tunnel.is_batch(payload):  # what answers a batch, and is never answered
             self.dropped += 1
+            return
+        request = Request(NOP, NOP_OPERATION, request_id, tier, version, payload)
+        error = self._fault(request, opened.push, opened.compressed)
+        if error is None and self.phase is not Phase.AUTHENTICATED:
+            error = Unauthorized(UNAUTHENTICATED)
+        if error is None and request_id:
+            error = BadRequest("a NOP with a payload bears Request ID 0")
+        if error is not None:
+            if self._admit(request):
+                self.refuse(request, error)
             return
         try:
             inner = tunnel.parse(payload, version)
@@ -273,7 +277,7 @@ class AgentSession:
         if error is not None:
             return error
         if self.phase is not Phase.AUTHENTICATED and request.opcode not in SERVED_UNAUTHENTICATED:
-            return Unauthorized("authenticate with CLIENT_REGISTER first")
+            return Unauthorized(UNAUTHENTICATED)
         if request.tier < operation.minimum_tier:
             tier = operation.minimum_tier
             return Forbidden(f"{operation.name} needs tier {tier} or above", required_tier=tier)
@@ -282,14 +286,13 @@ class AgentSession:
         return None
 
     def _inflate(self, request: Request) -> OperationError | None:
-        if request.opcode != USB_BULK_TRANSFER or not self._record.zstd:
+        served = request.opcode == USB_BULK_TRANSFER and self.phase is Phase.AUTHENTICATED
+        if not (served and self._record.zstd):
             return BadRequest("this operation's payload is never compressed: C must be clear")
         try:
             request.payload = compression.decompress(request.payload, self.message_limit)
         except OperationError as error:
             return error
-        if len(request.payload) < compression.MINIMUM_SIZE:
-            return BadRequest(f"payloads below {compression.MINIMUM_SIZE} bytes are not compressed")
         return None
 
     def _admit(self, request: Request) -> bool:
@@ -345,6 +348,7 @@ class AgentSession:
     def _serve_core(self, request: Request) -> None:
         opcode = request.opcode
         try:
+            payloads.unpack(request.payload)  # also where nothing in it matters
             if opcode == CLIENT_REGISTER:
                 self._register(request)
             elif opcode in (NOP, KEEPALIVE):
@@ -453,7 +457,7 @@ class AgentSession:
         self.outbox.wakeup()
 
     def take_events(self) -> list[AgentEvent]:
-        """What happened outside :meth:`receive` and :meth:`tick`: an end that came from elsewhere."""
+        """What happened and was not handed out yet: an end that came from elsewhere."""
         events, self._events = self._events, []
         return events
 
@@ -470,8 +474,6 @@ class AgentSession:
         """Let time pass: deadlines, liveness (15 s, 45 s), rotation pushes. Call about once a second."""
         if self.phase is Phase.CLOSED:
             return []
-        events: list[AgentEvent] = []
-        self._events = events
         now = self._monotonic()
         if self._deadline is not None and now >= self._deadline:
             self.end(f"too long {self.phase.value}", linger=False)
@@ -483,8 +485,7 @@ class AgentSession:
                 self.end(reason, linger=True)
             elif now - self._last_sent >= KEEPALIVE_SECONDS:
                 self.outbox.send(self.version, 3, KEEPALIVE, 0, b"", push=True)
-        self._events = []
-        return events
+        return self.take_events()
 
     @property
     def _record(self) -> SessionRecord:

@@ -26,6 +26,7 @@ class ClientRotation:
         self._mode = mode
         self._fresh_at = environment.monotonic()
         self._running = False
+        self._fresh_asked = False
         self._offer: Offer | None = None
         self._request = b""
 
@@ -33,13 +34,17 @@ class ClientRotation:
         """Whether a rotation is due: True with fresh keys, False without, None not at all."""
         if self._running:
             return None
-        if now - self._fresh_at >= FRESH_SECONDS:
+        if self._fresh_asked or now - self._fresh_at >= FRESH_SECONDS:
             return True
         return False if self._channel.wants_rotation else None
 
     def start(self, fresh: bool) -> tuple[int, bytes] | None:
-        """Opcode and payload of the request to send, or None while a rotation is under way."""
+        """Opcode and payload of the request to send, or None while a rotation is under way.
+
+        Fresh keys asked for meanwhile are due once it is done.
+        """
         if self._running:
+            self._fresh_asked = self._fresh_asked or fresh
             return None
         self._running = True
         if not fresh:
@@ -74,6 +79,7 @@ class ClientRotation:
             shared = offer.shared(fields["x25519_public"], fields.get("mlkem_ciphertext"))
             key = self._channel.refreshed(shared, self._request, payload)
             self._fresh_at = self._environment.monotonic()
+            self._fresh_asked = False
         self._channel.begin_rotation(key)
         self._channel.switch_opener()
         self._outbox.send(1, 4, KEY_EXCHANGE_COMPLETE, 0, b"")

@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import Any
 
 from . import header as headers
+from . import kem, payloads
 from .exchange import Mode
 from .operations import REGISTRY
 from .schema import Schema
@@ -115,7 +116,7 @@ def check_init(head: headers.Header, payload: bytes | memoryview) -> dict[str, A
     Raises Forbidden for another tier, BadRequest for any flaw of form, with the key at fault.
     """
     _check_tier(head)
-    if head.version == 0 and len(payload) > 0 and not _is_map(payload):
+    if head.version == 0 and not _is_map(payload):
         raise BadRequest(
             "no map behind the 14-byte header: the handshake of drafts 00-02 is not spoken here, use draft 03"
         )
@@ -125,8 +126,8 @@ def check_init(head: headers.Header, payload: bytes | memoryview) -> dict[str, A
         raise BadRequest("`timestamp` differs from the header's", key="timestamp")
     if ("mlkem_public" in fields) != (fields["kex_mode"] == Mode.HYBRID):
         raise BadRequest("`mlkem-public` goes with hybrid-mlkem768 and only with it", key="mlkem-public")
-    if not 4 <= fields.get("max_tier", 5) <= 5:
-        raise BadRequest("`max-tier` must be 4 or 5", key="max-tier")
+    if "mlkem_public" in fields:
+        kem.check_encapsulation_key(fields["mlkem_public"])
     return fields
 
 
@@ -187,4 +188,8 @@ def _check_tier(head: headers.Header) -> None:
 
 
 def _is_map(payload: bytes | memoryview) -> bool:
-    return payload[0] & 0xF0 == 0x80 or payload[0] in (0xDE, 0xDF)
+    try:
+        payloads.unpack(payload)
+    except BadRequest:
+        return False
+    return True

@@ -49,7 +49,8 @@ class Ledger:
 
     def admit(self, request_id: int) -> Verdict:
         """Judge an ID (not 0) as it arrives; EXECUTE notes it as running."""
-        if 0 < ((request_id - self.highest) & 0xFFFFFFFF) < 0x80000000:
+        ahead = (request_id - self.highest) & 0xFFFFFFFF
+        if 0 < ahead < 0x80000000 and request_id not in self.running:
             self.highest = request_id
             self._repeats_allowed = False
             self.running[request_id] = True
@@ -65,6 +66,8 @@ class Ledger:
         """Note the answer of a running request; True when the present connection awaits it."""
         asked = self.running.pop(request_id, False)
         kept = self._kept
+        if request_id in kept:  # the IDs went all the way round
+            self._kept_bytes -= len(kept.pop(request_id).payload)
         kept[request_id] = answer
         self._kept_bytes += len(answer.payload)
         while len(kept) > KEPT_ANSWERS or self._kept_bytes > KEPT_BYTES:

@@ -147,15 +147,17 @@ class SessionRegistry:
         return self._keeper.issue(key, udf.fingerprint_bytes(record.device), session_id, max(lifetime, 0.0))
 
     def make_valid(self, record: SessionRecord, ticket: Ticket) -> None:
-        """Let ``ticket`` resume the session; its earlier tickets die."""
+        """Let ``ticket`` resume the session; its earlier tickets die, with the resumes that used them."""
+        for other in list(record.unproven):
+            other.end("the ticket of this resume is not valid any more", linger=False)
         self._drop_ticket(record)
         record.ticket = ticket.identity
         self._tickets[ticket.identity] = record
 
     def find_resumable(
         self, ticket: bytes, tag: bytes, old_session_id: int
-    ) -> tuple[SessionRecord, bytes, Hashable]:
-        """The session that a ticket resumes, the ticket's key and identity. Raises InvalidSession."""
+    ) -> tuple[SessionRecord, bytes]:
+        """The session that a ticket resumes, and the ticket's key. Raises InvalidSession."""
         opened = self._keeper.open(ticket, tag, old_session_id)
         record = self._tickets.get(opened.identity)
         if (
@@ -166,7 +168,7 @@ class SessionRegistry:
             or udf.fingerprint_bytes(record.device) != opened.device
         ):
             raise InvalidSession("the ticket is not valid (any more); start a session with SESSION_INIT")
-        return record, opened.key, opened.identity
+        return record, opened.key
 
     def hold_id(self, session_id: int, record: SessionRecord) -> None:
         """Reserve the ID under which a resume was offered."""
@@ -186,10 +188,8 @@ class SessionRegistry:
             del self._records[session_id]
 
     def take_over(self, record: SessionRecord, session: Carrier, resumption: Resumption) -> None:
-        """A resume was proven: the ticket is spent, the old connection closed, other resumes ended."""
+        """A resume was proven: the ticket is spent, other resumes end, the old connection is closed."""
         record.unproven.remove(session)
-        for other in list(record.unproven):
-            other.end("another connection resumed this session", linger=False)
         old, record.session = record.session, session
         self._records.pop(record.id, None)
         record.id = resumption.session_id

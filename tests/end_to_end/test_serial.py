@@ -165,7 +165,9 @@ def test_one_shot_reads(boards: KnownBoards, echo_port: str) -> None:
     on_board(boards, story)
 
 
-def test_a_port_that_hangs_up_ends_everything_on_it(tmp_path: object, running_agent: support.AgentProcess) -> None:
+def test_a_port_that_hangs_up_ends_everything_on_it(
+    tmp_path: object, running_agent: support.AgentProcess
+) -> None:
     device = support.EchoDevice()
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The compiler of our subset of CDDL: what rules accept, what they say when they do not, and what is no rule."""
+"""The compiler of our subset of CDDL: what rules accept, and what they say when they do not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from myclerk_protocol.schema import Field, MapType, Schema, SchemaError
+from myclerk_protocol.schema import Field, MapType, Schema
 from myclerk_protocol.status import BadRequest, LocalError, OperationError, Status, TooLarge
 
 
@@ -154,7 +154,9 @@ REFUSED: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "value", "problem"), REFUSED, ids=[f"{t} <- {v!r:.20}" for t, v, _ in REFUSED])
+@pytest.mark.parametrize(
+    ("text", "value", "problem"), REFUSED, ids=[f"{t} <- {v!r:.20}" for t, v, _ in REFUSED]
+)
 def test_refused(text: str, value: Any, problem: str) -> None:
     error = refusal(rule(text), {"value": value})
     assert error.status is Status.BAD_REQUEST
@@ -245,7 +247,7 @@ def test_nil_means_absent(ports: MapType) -> None:
 def test_no_payload_is_the_empty_map(ports: MapType) -> None:
     with pytest.raises(BadRequest, match="`ports` is missing"):
         ports.decode(b"")
-    assert rule("uint").extended_with_nothing if False else Schema({"a": "m = { ? a: uint }"}).map("m").decode(b"") == {}
+    assert Schema({"test.cddl": "m = { ? a: uint }"}).map("m").decode(b"") == {}
 
 
 @pytest.mark.parametrize(
@@ -253,8 +255,16 @@ def test_no_payload_is_the_empty_map(ports: MapType) -> None:
     [
         ({}, "ports", "`ports` is missing; it must be an array"),
         ({"ports": [{"name": "a"}, 5]}, "ports[1]", "`ports[1]` must be a map, not 5"),
-        ({"ports": [{"name": "a"}, {}]}, "ports[1].name", "`ports[1].name` is missing; it must be text of 1 to 8 bytes"),
-        ({"ports": [{"name": "a", "in-use": 1}]}, "ports[0].in-use", "`ports[0].in-use` must be true or false, not 1"),
+        (
+            {"ports": [{"name": "a"}, {}]},
+            "ports[1].name",
+            "`ports[1].name` is missing; it must be text of 1 to 8 bytes",
+        ),
+        (
+            {"ports": [{"name": "a", "in-use": 1}]},
+            "ports[0].in-use",
+            "`ports[0].in-use` must be true or false, not 1",
+        ),
         (
             {"ports": [{"name": "a", "usb-ids": [1, 70000]}]},
             "ports[0].usb-ids[1]",
@@ -281,8 +291,12 @@ def test_further_keys_are_checked_and_named_in_errors() -> None:
 
 def test_further_keys_beside_known_ones_are_kept() -> None:
     schema = rule("{ a-b: bool, * tstr => uint }")
-    assert schema.decode(msgpack.packb({"value": {"a-b": True, "c-d": 1}})) == {"value": {"a_b": True, "c_d": 1}}
-    assert msgpack.unpackb(schema.encode({"value": {"a_b": True, "c_d": 1}})) == {"value": {"a-b": True, "c-d": 1}}
+    assert schema.decode(msgpack.packb({"value": {"a-b": True, "c-d": 1}})) == {
+        "value": {"a_b": True, "c_d": 1}
+    }
+    assert msgpack.unpackb(schema.encode({"value": {"a_b": True, "c_d": 1}})) == {
+        "value": {"a-b": True, "c-d": 1}
+    }
 
 
 def test_what_is_no_strict_map_is_refused_before_it_is_looked_at(ports: MapType) -> None:
@@ -318,7 +332,8 @@ def test_nothing_is_encoded_as_no_bytes(ports: MapType) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"colour": 1}, {"colour": None}, {"port-count": 1}, {"ports": [{"name": "a", "colour": "red"}]}]
+    "values",
+    [{"colour": 1}, {"colour": None}, {"port-count": 1}, {"ports": [{"name": "a", "colour": "red"}]}],
 )
 def test_a_name_that_the_rule_lacks_is_a_local_error(ports: MapType, values: dict[str, Any]) -> None:
     with pytest.raises(LocalError, match=r"has no field '(colour|port-count)'"):
@@ -345,12 +360,9 @@ def test_fields_in_the_order_of_the_rule(ports: MapType) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["uint", "1..5", "-1.5..2.0", "true", "-7", '"none" / "even"', "bstr .size (1..64)", "uint .le 5", "[+ uint]",
-     "[* uint / tstr]", "[2*3 uint]", "[2* uint]", "[0*2 uint]", "[uint, bool]", "&(off: 0, on: 1)",
-     "{a: uint, ? b: tstr, g, * tstr => any}", "(uint / nint) .le 5"],
+    ["uint", "1..5", "-1.5..2.0", "true", "-7", '"none" / "even"', "bstr .size (1..64)", "uint .le 5",
+     "[+ uint]", "[* uint / tstr]", "[2*3 uint]", "[2* uint]", "[0*2 uint]", "[uint, bool]",
+     "&(off: 0, on: 1)", "{a: uint, ? b: tstr, g, * tstr => any}"],
 )  # fmt: skip
 def test_a_type_is_shown_as_it_was_written(text: str) -> None:
-    schema = Schema({"a.cddl": f"m = {{ {'? value: nested }' if '.le 5' in text and '(' in text else f'value: {text} }}'}\n"
-                               "g = ( c: uint )\nnested = uint"})  # fmt: skip
-    shown = schema.map("m").fields[0].type_text
-    assert shown == ("nested" if "(uint /" in text else text)
+    assert rule(text, "g = ( c: uint )").fields[0].type_text == text

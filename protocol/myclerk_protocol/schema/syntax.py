@@ -153,8 +153,8 @@ def show(node: Type) -> str:
         case Enumeration(members):
             return "&(" + ", ".join(f"{name}: {_literal(value)}" for name, value in members) + ")"
         case Repeated(item, minimum, maximum):
-            times = f"{minimum or ''}*{'' if maximum is None else maximum}"
-            return f"[{'+' if times == '1*' else times} {show(item)}]"
+            times = f"{minimum}*{'' if maximum is None else maximum}"
+            return f"[{ {'0*': '*', '1*': '+'}.get(times, times) } {show(item)}]"
         case Sequence(items):
             return "[" + ", ".join(map(show, items)) + "]"
         case Map(group):

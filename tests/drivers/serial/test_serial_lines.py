@@ -33,7 +33,9 @@ def changes(*looks: tuple[int, tuple[int, int, int, int]]) -> list[list[tuple[st
 
 
 def test_levels_that_differ_are_events() -> None:
-    assert changes((0, (0, 0, 0, 0)), (CTS | DCD, (1, 0, 0, 1)), (DCD, (2, 0, 0, 1)), (DCD, (2, 0, 0, 1))) == [
+    assert changes(
+        (0, (0, 0, 0, 0)), (CTS | DCD, (1, 0, 0, 1)), (DCD, (2, 0, 0, 1)), (DCD, (2, 0, 0, 1))
+    ) == [
         [("cts", True), ("dcd", True)],
         [("cts", False)],
         [],
@@ -65,7 +67,9 @@ def test_a_counter_that_comes_late_is_no_pulse() -> None:
 
 def test_a_driver_that_never_counts_gives_levels() -> None:
     none = (0, 0, 0, 0)
-    assert changes(*[(CTS * (i % 2), none) for i in range(5)]) == [[("cts", bool(i % 2))] for i in range(1, 5)]
+    assert changes(*[(CTS * (i % 2), none) for i in range(5)]) == [
+        [("cts", bool(i % 2))] for i in range(1, 5)
+    ]
 
 
 def test_counters_wrap() -> None:

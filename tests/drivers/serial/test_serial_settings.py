@@ -245,7 +245,9 @@ def test_rs485_is_read_back(run: Run, pty: Pty, uart: Uart) -> None:
             assert uart.rs485 == struct.pack("8I", 1 | 2 | 16, 2, 0, *bytes(5))
             assert port.describe()["rs485"] == {**rs485.DEFAULTS, **wanted}
             before = uart.rs485
-            with pytest.raises(Unsupported, match=r"rs485.delay-after-send 0.2: the kernel has 0.1") as refusal:
+            with pytest.raises(
+                Unsupported, match=r"rs485.delay-after-send 0.2: the kernel has 0.1"
+            ) as refusal:
                 await slow(port.configure, baud=4800, rs485={"enabled": True, "delay_after_send": 0.2})
             assert refusal.value.details["key"] == "rs485.delay-after-send"
             assert uart.rs485 == before

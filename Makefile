@@ -1,0 +1,46 @@
+# Everything a contributor runs. A fresh Debian 12 or 13 needs python3-venv (and make) first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test lint check bench operations vectors clean
+
+run: $(VENV)/run.stamp
+	$(BIN)/python tools/demo.py
+
+test: $(VENV)/test.stamp
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test
+
+bench: $(VENV)/test.stamp
+	$(BIN)/python -m bench
+
+# Runs the tests that drive operations through an agent, and renders what they proved.
+operations: $(VENV)/test.stamp
+	$(BIN)/python -m pytest tests/end_to_end tests/test_example_driver.py --evidence=docs/evidence.json
+	$(BIN)/python tools/operations.py
+
+vectors: $(VENV)/test.stamp
+	$(BIN)/python tools/vectors.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV) || { echo "make: install python3-venv first: sudo apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/run.stamp: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/test.stamp: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	touch $@ $(VENV)/run.stamp
+
+clean:
+	rm -rf $(VENV) .run dist build

@@ -1,0 +1,60 @@
+"""The peer for serial ports: ser2net 4, raw TCP on a loopback port."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from .board import free_port
+from .machine import child
+
+START_SECONDS = 10.0
+HOW_TO_GET_IT = "ser2net is not installed: its rows are missing. Get it with `apt-get install ser2net`."
+
+
+def program() -> str | None:
+    """Where ser2net is, or None."""
+    return shutil.which("ser2net", path="/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin")
+
+
+@contextmanager
+def running(
+    directory: Path, core: int, device: str, speed: str = "", options: Mapping[str, str] | None = None
+) -> Iterator[socket.socket]:
+    """A connection to a ser2net on ``core`` that serves ``device``.
+
+    ``speed`` as in "115200n81", without it ser2net's default (9600n81); ``options`` of the connection, without
+    them its defaults.
+    """
+    path = program()
+    if path is None:
+        raise RuntimeError(HOW_TO_GET_IT)
+    port = free_port()
+    config = directory / f"ser2net-{port}.yaml"
+    lines = [
+        "connection: &bench",
+        f"  accepter: tcp,127.0.0.1,{port}",
+        f"  connector: serialdev,{device},{f'{speed},' if speed else ''}local",
+    ]
+    if options:
+        lines += ["  options:", *(f"    {name}: {value}" for name, value in options.items())]
+    config.write_text("\n".join([*lines, ""]))
+    log = directory / f"ser2net-{port}.log"
+    with child([path, "-n", "-u", "-c", str(config)], core, log=log), _connect(port, log) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        yield connection
+
+
+def _connect(port: int, log: Path) -> socket.socket:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), START_SECONDS)
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"ser2net did not start:\n{log.read_text()}") from None
+            time.sleep(0.02)

@@ -1,0 +1,5 @@
+"""``python -m myclerk_client.cli``."""
+
+from . import main
+
+main()
