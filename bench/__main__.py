@@ -24,7 +24,9 @@ RESULTS = Path(__file__).with_name("results.json")
 @click.command()
 @click.argument("sections", nargs=-1, type=click.Choice(list(SECTIONS)))
 @click.option("--quick", is_flag=True, help="Only show that everything runs; the numbers mean nothing.")
-@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True, help="Rounds to take turns in.")
+@click.option(
+    "--rounds", type=click.IntRange(1), default=7, show_default=True, help="Rounds to take turns in."
+)
 @click.option(
     "--cores",
     type=click.Choice(["two", "one", "both"]),

@@ -1,4 +1,4 @@
-"""The subject: ``myclerk-agent run`` as users run it, in a process of its own, and a client that paired it."""
+"""The subject: ``myclerk-agent run`` in a process of its own, as users run it, and its paired client."""
 
 from __future__ import annotations
 
@@ -14,16 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from myclerk_client import Board, KnownBoards, pair
-from myclerk_client.board import network_link
-from myclerk_client.files import write_private
-from myclerk_client.known import KnownBoard
 from myclerk_client.link import Operations
-from myclerk_protocol.mesh.profiles import Identity
 
 from . import driver
 from .machine import child
 
 START_SECONDS = 30.0
+NAME = "bench"
 AGENT = (sys.executable, "-m", "myclerk_agent.cli")
 
 
@@ -45,8 +42,13 @@ class RunningAgent:
 
 
 @contextmanager
-def running_agent(directory: Path, core: int, settings: str = "", security: str = "") -> Iterator[RunningAgent]:
-    """An agent with its state in ``directory``, on ``core``; ``settings`` is further TOML, ``security`` too."""
+def running_agent(
+    directory: Path, core: int, settings: str = "", security: str = ""
+) -> Iterator[RunningAgent]:
+    """An agent on ``core`` that keeps everything in ``directory``.
+
+    ``security`` goes into that section of its settings; ``settings`` are further sections.
+    """
     driver.install(directory / "site")
     config, unix_socket, log = (directory / name for name in ("agent.toml", "agent.sock", "agent.log"))
     config.write_text(
@@ -64,8 +66,9 @@ format = "human"
 {settings}
 """
     )
-    path = os.pathsep.join([str(directory / "site"), str(Path(__file__).parent.parent)])
-    environment = {**os.environ, "PYTHONPATH": path}
+    here = Path(__file__).parent.parent
+    path = [str(directory / "site"), str(here), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
     with child([*AGENT, "--config", str(config), "run"], core, log=log, environment=environment) as process:
         deadline = time.monotonic() + START_SECONDS
         while not unix_socket.exists():
@@ -75,31 +78,19 @@ format = "human"
         yield RunningAgent(process.pid, config, environment)
 
 
-async def paired(
-    agent: RunningAgent, directory: Path, *, post_quantum: bool = True
-) -> tuple[KnownBoard, KnownBoards]:
-    """A new client device, its keys in ``directory``, that has paired ``agent``.
-
-    Without ``post_quantum`` it has no ML-DSA-65 key.
-    """
+async def paired(agent: RunningAgent, directory: Path) -> KnownBoards:
+    """A client, its keys in ``directory`` (new ones if there are none), that has paired ``agent``."""
     boards = KnownBoards(directory)
-    if not post_quantum:
-        directory.mkdir(mode=0o700, parents=True)
-        identity = Identity.create("device", "bench", os.urandom, time.time(), False)
-        write_private(directory / "device.key", identity.to_bytes())
-    return await pair(agent.invitation(), name="bench", boards=boards), boards
+    await pair(agent.invitation(), name=NAME, boards=boards)
+    return boards
 
 
 @asynccontextmanager
-async def connected(
-    known: KnownBoard, boards: KnownBoards, operations: Operations | None = None
-) -> AsyncIterator[Board]:
-    """A connection to a paired board, with ``operations`` beyond those of the protocol."""
-    link = network_link(known, boards)
-    if operations is not None:
-        link.operations = operations
-    await link.open()
-    async with Board(link, known.name) as board:
+async def connected(boards: KnownBoards, operations: Operations | None = None) -> AsyncIterator[Board]:
+    """A connection to the agent that was paired, with ``operations`` beyond those of the protocol."""
+    async with await Board.connect(NAME, boards=boards) as board:
+        if operations is not None:
+            board.link.operations = operations
         yield board
 
 

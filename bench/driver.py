@@ -69,4 +69,6 @@ def install(directory: Path) -> None:
     metadata = directory / "bench_driver-1.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: bench-driver\nVersion: 1\n")
-    (metadata / "entry_points.txt").write_text(f"[myclerk.drivers]\nbench = {__name__}:{QuickDriver.__name__}\n")
+    (metadata / "entry_points.txt").write_text(
+        f"[myclerk.drivers]\nbench = {__name__}:{QuickDriver.__name__}\n"
+    )

@@ -16,7 +16,7 @@ STOP_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """On which core the board's side (agent, peer, device) runs, and on which the desktop's (this process)."""
+    """The core of the board's side (agent, peer, device) and that of the desktop's (this process)."""
 
     name: str
     board: int
@@ -81,14 +81,14 @@ def child(
 
 
 @contextmanager
-def announced(module: str, core: int) -> Iterator[str]:
-    """``python -m MODULE`` as a child on ``core``; yields the line in which it says where it is found."""
+def announced(module: str, core: int) -> Iterator[tuple[int, str]]:
+    """``python -m MODULE`` as a child on ``core``: its process ID and the line with which it begins."""
     with child([sys.executable, "-m", module], core) as process:
         assert process.stdout is not None
         line = process.stdout.readline().strip()
         if not line:
             raise RuntimeError(f"{module} did not start")
-        yield line
+        yield process.pid, line
 
 
 def resident_mib(pid: int) -> float:

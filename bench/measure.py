@@ -7,13 +7,16 @@ import gc
 import statistics
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, TypeVar
+
+from .machine import cpu_seconds
 
 T = TypeVar("T")
 
 PER_SECOND = "per-second"
 MEDIAN = "p50-us"
+DESKTOP_CPU, BOARD_CPU, CPU = "desktop-cpu-us", "board-cpu-us", "cpu-us"
 
 Metrics = Mapping[str, float]
 """What one slice gave, by name with unit: ``per-second``, ``p50-us``, ``mib-per-second``."""
@@ -81,6 +84,22 @@ async def pipelined(request: Callable[[int], Awaitable[object]], in_flight: int,
     begun = perf_counter()
     await asyncio.gather(*(worker() for _ in range(in_flight)))
     return latencies(took, perf_counter() - begun)
+
+
+def with_cpu(measure: Measure, operations: int, pid: int) -> Measure:
+    """``measure``, and the CPU time of this process and of process ``pid`` for each of its ``operations``.
+
+    Both hold when other programs want the same cores, where rates and latencies do not.
+    """
+
+    async def measured() -> Metrics:
+        desktop, board = process_time(), cpu_seconds(pid)
+        metrics = await measure()
+        used = {DESKTOP_CPU: process_time() - desktop, BOARD_CPU: cpu_seconds(pid) - board}
+        both = {name: seconds / operations * 1e6 for name, seconds in used.items()}
+        return {**metrics, **both, CPU: sum(both.values())}
+
+    return measured
 
 
 def ratio(series: Series, of: str, to: str, metric: str) -> Spread:

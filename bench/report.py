@@ -68,9 +68,7 @@ class Section:
         self.ratios.append(Ratio(case, placement, metric, of, to, spread))
         return spread.median
 
-    def judge(
-        self, promise: str, placement: str, value: float | None, kept: Callable[[float], bool]
-    ) -> None:
+    def judge(self, promise: str, placement: str, value: float | None, kept: Callable[[float], bool]) -> None:
         """A target, kept or not by the value measured (None: it was not)."""
         self.targets.append(Target(promise, placement, value, None if value is None else kept(value)))
 
@@ -133,12 +131,12 @@ def _ratio_line(r: Ratio) -> str:
 
 def _target_line(target: Target) -> str:
     verdict = {True: "met", False: "NOT MET", None: "not measured"}[target.met]
-    number = "" if target.value is None else f": {target.value:.3g}"
+    number = "" if target.value is None else f": {_number(target.value)}"
     return f"  [{verdict}] {target.promise} ({target.placement}){number}"
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _version(distribution: str) -> str | None:

@@ -23,13 +23,9 @@ def program() -> str | None:
 
 @contextmanager
 def running(
-    directory: Path, core: int, device: str, speed: str = "", options: Mapping[str, str] | None = None
-) -> Iterator[socket.socket]:
-    """A connection to a ser2net on ``core`` that serves ``device``.
-
-    ``speed`` as in "115200n81", without it ser2net's default (9600n81); ``options`` of the connection, without
-    them its defaults.
-    """
+    directory: Path, core: int, device: str, options: Mapping[str, str]
+) -> Iterator[tuple[int, socket.socket]]:
+    """A connection to a ser2net on ``core`` that serves ``device`` with ``options``; its process ID first."""
     path = program()
     if path is None:
         raise RuntimeError(HOW_TO_GET_IT)
@@ -38,15 +34,19 @@ def running(
     lines = [
         "connection: &bench",
         f"  accepter: tcp,127.0.0.1,{port}",
-        f"  connector: serialdev,{device},{f'{speed},' if speed else ''}local",
+        f"  connector: serialdev,{device},local",
     ]
     if options:
         lines += ["  options:", *(f"    {name}: {value}" for name, value in options.items())]
     config.write_text("\n".join([*lines, ""]))
     log = directory / f"ser2net-{port}.log"
-    with child([path, "-n", "-u", "-c", str(config)], core, log=log), _connect(port, log) as connection:
+    with (
+        child([path, "-n", "-u", "-c", str(config)], core, log=log) as process,
+        _connect(port, log) as connection,
+    ):
+        connection.settimeout(None)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        yield connection
+        yield process.pid, connection
 
 
 def _connect(port: int, log: Path) -> socket.socket:

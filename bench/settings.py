@@ -10,7 +10,10 @@ from .machine import Placement
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``quick`` only shows that everything runs: its numbers mean nothing. ``placements`` are done in turn."""
+    """``placements`` are measured one after the other, each in ``rounds``.
+
+    ``quick`` only shows that everything runs: its numbers mean nothing.
+    """
 
     placements: Sequence[Placement]
     rounds: int = 7

@@ -25,6 +25,7 @@ from . import invite as invitations
 from . import local, log, state
 from .audit import Audit
 from .config import Address, Config
+from .config_checks import address
 from .enrolment import Enrolment
 from .environment import SYSTEM
 from .server import run as run_agent
@@ -127,7 +128,7 @@ def run(context: Context, listen: tuple[str, ...], unix_socket: Path | None) -> 
     server = config.server
     if listen:
         try:
-            addresses = tuple(invitations.address_of(text) for text in listen)
+            addresses = tuple(address(text) for text in listen)
         except ValueError as error:
             raise Failure(f"--listen {error}") from None
         server = replace(server, listen=addresses)
@@ -156,9 +157,9 @@ def invite(
     """
     with context.store() as store:
         fingerprint = context.keys().identity.fingerprint
-        address: Address = invitations.link_address(context.config.server.listen, host)
+        where: Address = invitations.link_address(context.config.server.listen, host)
         invitation = invitations.invite(
-            store, SYSTEM, fingerprint, address,
+            store, SYSTEM, fingerprint, where,
             access=int(ACCESS[access]), administrator=administrator, description=description,
             lifetime=minutes * 60,
         )  # fmt: skip

@@ -9,7 +9,7 @@ import asyncio
 import errno
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -54,22 +54,43 @@ class Binding:
 
     operation: Operation
     serving: Serving
+    access: Access
+    minimum_tier: int
     target: str
     name: str
-    method: Served | None
+    method: Served
     driver: Driver | None
     request: MapType
     response: MapType
-    handle_type: type[Handle] | None = None
+    handle_type: type[Any] = Handle
     streams: bool = False
     opens: bool = False
     closes: bool = False
+    simple: bool = False
 
+    def __post_init__(self) -> None:
+        special = self.serving.slow or self.serving.audit or self.streams or self.opens or self.closes
+        self.simple = not special
 
     @property
     def shared(self) -> bool:
         """Whether what this operation opens may be open several times."""
         return self.driver is not None and any(handle.shared for handle in self.driver.handles)
+
+
+@dataclass(slots=True)
+class Call:
+    """One request being served, with everything that its end needs."""
+
+    holdings: Holdings
+    request: Request
+    binding: Binding
+    resource: Resource | None
+    handle: Handle | None
+    method: Served
+    fields: dict[str, Any]
+    credit_to: int = 0
+    compress: bool = False
 
 
 class Dispatcher:
@@ -101,7 +122,7 @@ class Dispatcher:
             self._bind(operation, serving, target, name, getattr(driver, name), driver)
         for handle_type in driver.handles:
             for operation, (name, serving) in served_by(handle_type).items():
-                self._bind(operation, serving, "handle", name, None, driver, handle_type)
+                self._bind(operation, serving, "handle", name, getattr(handle_type, name), driver, handle_type)
 
     def bind_system(self, system: object) -> None:
         """Serve the agent's own operations: methods of ``system``, which get the holdings first."""
@@ -114,9 +135,9 @@ class Dispatcher:
         serving: Serving,
         target: str,
         name: str,
-        method: Served | None,
+        method: Served,
         driver: Driver | None,
-        handle_type: type[Handle] | None = None,
+        handle_type: type[Any] = Handle,
     ) -> None:
         operation = self._registry.by_name(operation_name)
         request = self._schema.request(operation_name)
@@ -128,6 +149,8 @@ class Dispatcher:
         self._bindings[operation.code] = Binding(
             operation,
             serving,
+            serving.access,
+            self._minimum_tiers.get(operation_name, 0),
             target,
             name,
             method,
@@ -176,135 +199,116 @@ class Dispatcher:
     def handle(self, holdings: Holdings, request: Request) -> None:
         """Serve one request; its answer goes out through the session's record, now or later."""
         binding = self._bindings.get(request.operation.code)
+        resource = None
         try:
             if binding is None:
                 raise Unsupported(f"{request.operation.name} is not served by this agent")
-            self._serve(holdings, request, binding)
-        except Exception as error:
-            self._fail(holdings, request, binding, None, error)
-
-    def _serve(self, holdings: Holdings, request: Request, binding: Binding) -> None:
-        tiers = self._minimum_tiers
-        if tiers and request.tier < tiers.get(binding.operation.name, 0):
-            tier = tiers[binding.operation.name]
-            raise Forbidden(
-                f"{binding.operation.name} needs tier {tier} or above on this agent", required_tier=tier
-            )
-        fields = binding.request.decode(request.payload)
-        target = binding.target
-        if target == "handle":
-            handle = holdings.handle(fields.pop("handle"))
-            if not isinstance(handle, binding.handle_type or Handle):
-                raise BadRequest(
-                    f"{binding.operation.name} does not fit {handle.resource.name}", key="handle"
-                )
-            resource: Resource | None = handle.resource
-            method = getattr(handle, binding.name)
-        else:
-            handle, resource, method = None, None, binding.method
-            if target == "resource":
-                resource = self.find(fields.pop("resource"), binding.driver)
-                method = partial(binding.method or _nothing, resource)
-            elif target == "system":
-                method = partial(binding.method or _nothing, holdings)
-        if not holdings.rights.access.allows(binding.serving.access):
-            raise Forbidden(
-                f"{binding.operation.name} needs {binding.serving.access.name.lower()} access"
-                + (f" to {resource.name}" if resource else "")
-            )
-        if resource is not None:
-            if self.table.locked and binding.serving.access is not Access.READ:
-                self.table.check_lock(holdings, resource.name)
-            if binding.opens and not binding.shared:  # says who holds it, where the kernel would say EBUSY
-                self.table.check_claims(holdings, resource.name)
-            if self._lanes and (lane := self._lanes.get(resource.name)) is not None and lane.busy:
-                lane.wait(partial(self._start, holdings, request, binding, resource, handle, method, fields))
-                return
-        self._start(holdings, request, binding, resource, handle, method, fields)
-
-    def _start(
-        self,
-        holdings: Holdings,
-        request: Request,
-        binding: Binding,
-        resource: Resource | None,
-        handle: Handle | None,
-        method: Served,
-        fields: dict[str, Any],
-    ) -> None:
-        try:
-            stream_options = _take_stream_options(fields, request) if binding.streams else None
-            call = partial(method, **fields)
-            finish = partial(self._finish, holdings, request, binding, resource, handle, stream_options)
-            if binding.serving.slow:
-                self._lane(resource.name if resource else binding.operation.family).submit(
-                    call, partial(self._settle, holdings, request, binding, resource, finish)
-                )
-                return
-            result = call()
-            if inspect.isawaitable(result):
-                task = asyncio.ensure_future(result)
-                holdings.tasks.add(task)
-                task.add_done_callback(partial(self._settle, holdings, request, binding, resource, finish))
-                return
-            finish(result)
+            if request.tier < binding.minimum_tier:
+                raise _tier_too_low(binding)
+            fields = binding.request.decode(request.payload)
+            target = binding.target
+            if target == "handle":
+                handle = holdings.handle(fields.pop("handle"))
+                resource = handle.resource
+                if not isinstance(handle, binding.handle_type):
+                    raise BadRequest(f"{binding.operation.name} does not fit {resource.name}", key="handle")
+                method = getattr(handle, binding.name)
+            else:
+                handle, method = None, binding.method
+                if target == "resource":
+                    resource = self.find(fields.pop("resource"), binding.driver)
+                    method = partial(method, resource)
+                elif target == "system":
+                    method = partial(method, holdings)
+            if binding.access not in holdings.rights.granted:
+                raise _access_refused(binding, resource)
+            if resource is not None and self._waits(holdings, binding, resource):
+                call = Call(holdings, request, binding, resource, handle, method, fields)
+                self._lanes[resource.name].wait(partial(self._start, call))
+            elif binding.simple:
+                result = method(**fields)
+                if result is None or type(result) is dict:
+                    holdings.record.respond(request, binding.response.encode(result) if result else b"")
+                else:
+                    self._returned(Call(holdings, request, binding, resource, handle, method, fields), result)
+            else:
+                self._start(Call(holdings, request, binding, resource, handle, method, fields))
         except Exception as error:
             self._fail(holdings, request, binding, resource, error)
 
-    def _settle(
-        self,
-        holdings: Holdings,
-        request: Request,
-        binding: Binding,
-        resource: Resource | None,
-        finish: Callable[[Any], None],
-        future: asyncio.Future[Any],
-    ) -> None:
-        holdings.tasks.discard(future)
+    def _waits(self, holdings: Holdings, binding: Binding, resource: Resource) -> bool:
+        """Check locks and claims on the resource; whether a slow request runs on it."""
+        if self.table.locked and binding.access is not Access.READ:
+            self.table.check_lock(holdings, resource.name)
+        if binding.opens and not binding.shared:  # says who holds it, where the kernel would say EBUSY
+            self.table.check_claims(holdings, resource.name)
+        return bool(self._lanes) and (lane := self._lanes.get(resource.name)) is not None and lane.busy
+
+    def _start(self, call: Call) -> None:
+        binding = call.binding
+        try:
+            if binding.streams:
+                call.credit_to = call.fields.pop("credit_to", 0)
+                call.compress = call.fields.pop("compress", False)
+            if binding.serving.slow:
+                lane = self._lane(call.resource.name if call.resource else binding.operation.family)
+                lane.submit(partial(call.method, **call.fields), partial(self._settle, call))
+            else:
+                self._returned(call, call.method(**call.fields))
+        except Exception as error:
+            self._fail(call.holdings, call.request, binding, call.resource, error)
+
+    def _returned(self, call: Call, result: Any) -> None:
+        """A method has returned: finish now, or when what it returned has been awaited."""
+        if inspect.isawaitable(result):
+            task = asyncio.ensure_future(result)
+            call.holdings.tasks.add(task)
+            task.add_done_callback(partial(self._settle, call))
+        else:
+            self._finish(call, result)
+
+    def _settle(self, call: Call, future: asyncio.Future[Any]) -> None:
+        call.holdings.tasks.discard(future)
         try:
             if future.cancelled():
                 raise Conflict("the session ended before this was done")
-            finish(future.result())
+            self._finish(call, future.result())
         except Exception as error:
-            self._fail(holdings, request, binding, resource, error)
+            self._fail(call.holdings, call.request, call.binding, call.resource, error)
 
-    def _finish(
-        self,
-        holdings: Holdings,
-        request: Request,
-        binding: Binding,
-        resource: Resource | None,
-        handle: Handle | None,
-        stream_options: tuple[int, bool] | None,
-        result: Any,
-    ) -> None:
+    def _finish(self, call: Call, result: Any) -> None:
+        holdings, request, binding = call.holdings, call.request, call.binding
         stream = None
         if isinstance(result, Handle):
             number = holdings.add_handle(result)
             result = {"handle": number, **result.describe()}
         elif isinstance(result, Stream):
-            credit_to, compress = stream_options or (0, False)
-            stream = AgentStream(
-                holdings.record,
-                request.request_id,
-                request.tier,
-                result,
-                handle=handle,
-                credit_to=credit_to,
-                compress=compress,
-            )
-            if request.version == 0 or request.request_id == 0:
-                stream.close()
-                raise Unsupported("a stream needs a version 1 request with a Request ID")
-            holdings.add_stream(request.request_id, stream)
+            stream = self._open_stream(call, result)
             result = None
-        if binding.closes and handle is not None:
-            holdings.close_handle(next(n for n, h in holdings.handles.items() if h is handle))
+        if binding.closes and call.handle is not None:
+            holdings.close_handle(next(n for n, h in holdings.handles.items() if h is call.handle))
         if binding.serving.audit:
-            self._record(holdings, binding, resource, "ok")
+            self._record(holdings, binding, call.resource, "ok")
         holdings.record.respond(request, binding.response.encode(result) if result else b"")
         if stream is not None:
             stream.start()
+
+    def _open_stream(self, call: Call, source: Stream) -> AgentStream:
+        request = call.request
+        stream = AgentStream(
+            call.holdings.record,
+            request.request_id,
+            request.tier,
+            source,
+            handle=call.handle,
+            credit_to=call.credit_to,
+            compress=call.compress,
+        )
+        if request.version == 0 or request.request_id == 0:
+            stream.close()
+            raise Unsupported("a stream needs a version 1 request with a Request ID")
+        call.holdings.add_stream(request.request_id, stream)
+        return stream
 
     # -- failing -------------------------------------------------------------------------------------------
 
@@ -358,9 +362,11 @@ def translate(error: BaseException, resource: Resource | None) -> OperationError
     return InternalError("the agent met an unexpected error; its log says more")
 
 
-def _take_stream_options(fields: dict[str, Any], request: Request) -> tuple[int, bool]:
-    return fields.pop("credit_to", 0), fields.pop("compress", False)
+def _tier_too_low(binding: Binding) -> Forbidden:
+    tier = binding.minimum_tier
+    return Forbidden(f"{binding.operation.name} needs tier {tier} or above on this agent", required_tier=tier)
 
 
-def _nothing(*args: Any, **kwargs: Any) -> Awaitable[None] | None:
-    return None
+def _access_refused(binding: Binding, resource: Resource | None) -> Forbidden:
+    where = f" to {resource.name}" if resource else ""
+    return Forbidden(f"{binding.operation.name} needs {binding.access.name.lower()} access{where}")

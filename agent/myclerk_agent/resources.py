@@ -19,6 +19,9 @@ MAX_HANDLES = 1024
 MAX_STREAMS = 256
 
 
+GRANTED = {mode: frozenset(need for need in Access if mode.allows(need)) for mode in Access}
+
+
 @dataclass(frozen=True, slots=True)
 class Rights:
     """What a device may do. ``description`` names it to others (the ``holder`` of a conflict)."""
@@ -26,6 +29,11 @@ class Rights:
     description: str
     access: Access = Access.NONE
     administrator: bool = False
+
+    @property
+    def granted(self) -> frozenset[Access]:
+        """Every access that an operation may need and this device has."""
+        return GRANTED[self.access]
 
 
 @dataclass(slots=True)

@@ -88,16 +88,18 @@ class AgentStream:
         """Push events in order; those beyond the credit are dropped and counted for the next push."""
         self._window = EVENT_WINDOW
         room = self.credit
-        if len(events) > room:
-            self._dropped += len(events) - room
+        lost = max(len(events) - room, 0)
+        if lost:
             events = events[:room]
         if not events:
+            self._dropped += lost
             return
         index = self._position
         self._position += len(events)
         push = {"index": index, "events": [_wire_names(event) for event in events]}
         if self._dropped:
-            push["dropped"], self._dropped = self._dropped, 0
+            push["dropped"] = self._dropped
+        self._dropped = lost
         self._kept.append((index, push))
         self._send(push)
         if self.credit == 0:

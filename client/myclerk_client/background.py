@@ -43,12 +43,9 @@ class _Answer:
 
 
 class _Call:
-    """One call: made and awaited by its thread, everything between on the loop's thread.
+    """One call: made and awaited by its thread, everything between on the loop's thread."""
 
-    ``done`` is set before the answer is written, and the answer is written once.
-    """
-
-    __slots__ = ("answer", "arguments", "done", "error", "function", "keywords", "result", "task", "thread")
+    __slots__ = ("answer", "arguments", "error", "function", "keywords", "result", "task", "thread")
 
     def __init__(
         self,
@@ -66,7 +63,6 @@ class _Call:
         self.result: Any = None
         self.error: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
-        self.done = False
 
     def start(self) -> None:
         """Run a function whose result is to be awaited."""
@@ -87,32 +83,35 @@ class _Call:
             self.error = error
         self._finish()
 
-    def cancel(self) -> None:
-        """The calling thread was interrupted: end the task if there is one, and answer when it has ended."""
-        if self.task is None:
-            self._finish()
+    def cancel(self, ended: threading.Event) -> None:
+        """The calling thread was interrupted: end the task if there is one, then say so."""
+        if self.task is None or self.task.done():
+            self._release(ended)
         else:
-            self.task.add_done_callback(
-                self._finish
-            )  # a task cancelled before its first step runs no code of ours
+            self.task.add_done_callback(lambda task: self._release(ended))
             self.task.cancel()
 
-    def _finish(self, task: object = None) -> None:
-        if not self.done:
-            self.done = True
-            if self.thread.over is None:  # at exit only daemon threads wait, and end without a word
-                os.eventfd_write(self.answer.fd, 1)
+    def _finish(self) -> None:
+        if self.thread.over is None:  # at exit only daemon threads wait, and they end without a word
+            os.eventfd_write(self.answer.fd, 1)
+
+    def _release(self, ended: threading.Event) -> None:
+        self.error = None
+        os.eventfd_write(self.answer.fd, 1)
+        os.eventfd_read(self.answer.fd)  # now it is empty, whether or not its thread has read it
+        self.thread.answers.append(self.answer)
+        ended.set()
 
 
 class LoopThread:
     """A daemon thread that runs one event loop (uvloop's where it is installed) until the program's exit.
 
-    ``over`` is None, or the sentence that says why no call can be made any more.
+    ``over`` is None, or the sentence that says why no call can be made any more; ``answers`` are free for use.
     """
 
     def __init__(self) -> None:
         self.over: str | None = None
-        self._answers: list[_Answer] = []
+        self.answers: list[_Answer] = []
         self._loop = _new_loop()
         self._thread = threading.Thread(target=self._run, name="myclerk", daemon=True)
         self._thread.start()
@@ -140,9 +139,11 @@ class LoopThread:
             self._loop.call_soon_threadsafe(call.start if awaited else call.run)
             os.eventfd_read(call.answer.fd)
         except BaseException:
-            self._interrupt(call)
+            ended = threading.Event()
+            self._loop.call_soon_threadsafe(call.cancel, ended)
+            ended.wait()
             raise
-        self._answers.append(call.answer)
+        self.answers.append(call.answer)
         if call.error is None:
             return call.result
         if isinstance(call.error, asyncio.CancelledError):
@@ -160,15 +161,9 @@ class LoopThread:
 
     def _free_answer(self) -> _Answer:
         try:
-            return self._answers.pop()
+            return self.answers.pop()
         except IndexError:
             return _Answer(os.eventfd(0, os.EFD_CLOEXEC))
-
-    def _interrupt(self, call: _Call) -> None:
-        """Cancel a call and wait for its end. Its answer is not used again: who knows whether it was read."""
-        if not call.done:
-            self._loop.call_soon_threadsafe(call.cancel)
-            os.eventfd_read(call.answer.fd)
 
     def _run(self) -> None:
         loop = self._loop

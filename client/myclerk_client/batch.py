@@ -12,17 +12,17 @@ from .link import Link
 class Batch:
     """Requests added inside ``async with board.batch() as batch`` leave together when the block ends.
 
-    They execute in the order added; each has its own answer: awaiting the future that :meth:`add` returned
-    gives it or raises its error. The block's end waits for all, and raises nothing by itself.
+    They execute in the order added; each has its own answer: awaiting what :meth:`add` returned gives it or
+    raises its error. The block's end waits for all, and raises nothing by itself.
     """
 
     def __init__(self, link: Link) -> None:
         self._link = link
         self._requests: list[tuple[str, dict[str, Any], asyncio.Future[dict[str, Any]]]] = []
 
-    def add(self, operation: str, **fields: Any) -> Awaitable[dict[str, Any]]:
+    def add(self, operation: str, /, **fields: Any) -> Awaitable[dict[str, Any]]:
         """Add a request by registry name and Python field names; an awaitable of its answer."""
-        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        future = self._link.new_future()
         self._requests.append((operation, fields, future))
         return future
 
@@ -35,21 +35,14 @@ class Batch:
             for _, _, future in requests:
                 future.cancel()
             return
-        waiting = []
+        send = self._link.send
         for operation, fields, future in requests:
-            sent, _ = self._link.send(operation, fields)
-            sent.add_done_callback(lambda done, to=future: _copy(done, to))  # type: ignore[misc]
-            waiting.append(future)
-        if waiting:
-            await asyncio.wait(waiting)
-
-
-def _copy(done: asyncio.Future[dict[str, Any]], to: asyncio.Future[dict[str, Any]]) -> None:
-    if to.done():
-        return
-    error = done.exception() if not done.cancelled() else asyncio.CancelledError()
-    if error is None:
-        to.set_result(done.result())
-    else:
-        to.set_exception(error)
-        to.exception()
+            try:
+                send(operation, fields, future=future)
+            except Exception as error:  # this one was never sent; the others do not suffer
+                future.set_exception(error)
+        for _, _, future in requests:
+            while not future.done():
+                await asyncio.wait([future])
+            if not future.cancelled():
+                future.exception()  # who wants it awaits the future

@@ -193,6 +193,7 @@ class Link:
         timeout: float | None = None,
         stream: PushTarget | None = None,
         compress: bool = False,
+        future: asyncio.Future[dict[str, Any]] | None = None,
     ) -> tuple[asyncio.Future[dict[str, Any]], PendingRequest]:
         """Send a request at once (or as soon as the link is up again); its future gets the decoded answer.
 
@@ -203,7 +204,8 @@ class Link:
         code, tier, request, response = self.operations.by_name(name)
         payload = request.encode(fields)
         assert self._wire is not None
-        future: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        if future is None:
+            future = self._loop.create_future()
         deadline = None if timeout is None else self._loop.time() + timeout
         call = Call(future, response, name, deadline, stream, compress)
         pending = self._wire.session.request(code, payload, tier=tier, context=call)
@@ -219,6 +221,10 @@ class Link:
         while len(self._state.pending) >= IN_FLIGHT:
             await self._wait_for_room()
         return await self.send(name, fields, timeout=timeout)[0]
+
+    def new_future(self) -> asyncio.Future[dict[str, Any]]:
+        """A future for :meth:`send` to set."""
+        return self._loop.create_future()
 
     def post(self, name: str, fields: Mapping[str, Any]) -> None:
         """Send without an answer; lost when the link is down."""

@@ -132,7 +132,10 @@ def _member(cls: type, name: str) -> Any:
     """The twin's member for one of the original's class; None for plain data, which twins read from there."""
     member = inspect.getattr_static(cls, name)
     if isinstance(member, classmethod | staticmethod):
-        return staticmethod(_function(getattr(cls, name)))
+        function = _function(getattr(cls, name))
+        if isinstance(member, staticmethod):
+            return staticmethod(function)
+        return classmethod(_described(lambda twin, /, *a, **k: function(*a, **k), member.__func__))
     if isinstance(member, property | functools.cached_property):
         return property(
             lambda self: self._call(getattr, (name,), {}, False), doc=without_await(member.__doc__)

@@ -40,7 +40,7 @@ class AgentRotation:
         and without a Request ID.
         """
         if request.version and not request.request_id:
-            raise BadRequest("a key rotation is asked with a Request ID: its answer is what switches the keys")
+            raise BadRequest("a key rotation needs a Request ID: its answer is what switches the keys")
         if self._channel.rotating:
             raise Conflict("a key rotation is under way already")
         if request.opcode == SESSION_ROTATE:

@@ -209,14 +209,14 @@ class AgentSession:
             self.dropped += 1
             return
         request = Request(NOP, NOP_OPERATION, request_id, tier, version, payload)
-        error = self._fault(request, opened.push, opened.compressed)
-        if error is None and self.phase is not Phase.AUTHENTICATED:
-            error = Unauthorized(UNAUTHENTICATED)
-        if error is None and request_id:
-            error = BadRequest("a NOP with a payload bears Request ID 0")
-        if error is not None:
+        fault = self._fault(request, opened.push, opened.compressed)
+        if fault is None and self.phase is not Phase.AUTHENTICATED:
+            fault = Unauthorized(UNAUTHENTICATED)
+        if fault is None and request_id:
+            fault = BadRequest("a NOP with a payload bears Request ID 0")
+        if fault is not None:
             if self._admit(request):
-                self.refuse(request, error)
+                self.refuse(request, fault)
             return
         try:
             inner = tunnel.parse(payload, version)
@@ -247,14 +247,12 @@ class AgentSession:
         request = Request(opcode, operation, request_id, tier, version, payload)
         if not self._admit(request):
             return
-        if self.phase is Phase.AUTHENTICATED and not (push or compressed or version != self.version):
-            if operation.minimum_tier <= tier <= self._record.tier and operation is not UNKNOWN:
-                if opcode < 0x0100 or opcode == CLIENT_REGISTER:
-                    self._serve_core(request)
-                else:
-                    self._events.append(request)
-                return
-        error = self._fault(request, push, compressed)
+        fine = (
+            self.phase is Phase.AUTHENTICATED
+            and not (push or compressed or version != self.version or operation is UNKNOWN)
+            and operation.minimum_tier <= tier <= self._record.tier
+        )
+        error = None if fine else self._fault(request, push, compressed)
         if error is not None:
             self.refuse(request, error)
         elif opcode < 0x0100 or opcode == CLIENT_REGISTER:

@@ -1,4 +1,4 @@
-"""The sealed channel of a session: one sealer, one opener, and their switch at a rotation (profile section 3)."""
+"""The sealed channel of a session: one sealer, one opener, and their switch at a rotation (section 3)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Channel:
         return keys.rotated_key(self.send_key, self.rotations + 1)
 
     def refreshed(self, shared: bytes, request: bytes, response: bytes) -> bytes:
-        """The next epoch's key with fresh secrets mixed in; ``request`` and ``response`` are both payloads."""
+        """The next epoch's key with fresh secrets mixed in; ``request`` and ``response`` are payloads."""
         return keys.fresh_key(self.send_key, shared, self.rotations + 1, request, response)
 
     def begin_rotation(self, key: bytes) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from . import header, keys, payloads
 from .channel import Channel
-from .client_state import ClientState, ResumeTicket
+from .client_state import ClientState, ResumeTicket, Selection
 from .clock import SessionClock
 from .environment import Environment
 from .exchange import Mode, Offer
@@ -37,10 +37,11 @@ class Opened:
     channel: Channel
     transcript: bytes
     resumed: bool
+    selected: Selection
 
 
 class ClientHandshake:
-    """Makes one attempt after the other and judges the answers. ``ticket`` is the one the last attempt used."""
+    """Makes one attempt after another and judges the answers. ``ticket`` is the one the last attempt used."""
 
     def __init__(
         self,
@@ -167,21 +168,18 @@ class ClientHandshake:
         shared = self._offer.shared(fields["x25519_public"], fields.get("mlkem_ciphertext"))
         transcript = hashlib.sha256(self._sent + bytes(data)).digest()
         key = keys.session_key(shared, self._nonce, fields["nonce"], transcript)
-        selected = fields.get("selected_capabilities", [])
-        state = self._state
-        state.mode = self._mode
-        state.tier = fields["selected_tier"]
-        state.aead = Aead.AES256GCM if Capability.AES256GCM in selected else Aead.CHACHA20
-        state.zstd = Capability.ZSTD in selected
-        channel = Channel(Direction.CLIENT, state.aead, head.session_id, key, self._clock)
-        return Opened(channel, transcript, resumed=False)
+        capabilities = fields["selected_capabilities"]
+        aead = Aead.AES256GCM if Capability.AES256GCM in capabilities else Aead.CHACHA20
+        selected = Selection(self._mode, fields["selected_tier"], aead, Capability.ZSTD in capabilities)
+        channel = Channel(Direction.CLIENT, aead, head.session_id, key, self._clock)
+        return Opened(channel, transcript, False, selected)
 
     def _resumed(self, data: bytes | memoryview, head: header.Header, payload: bytes | memoryview) -> Opened:
         fields = decode_payload("SESSION_RESUME", payload, answer=True)
         check_fields(head, session_id=None)
         if fields["session_id"] != head.session_id:
             raise BadRequest("the agent's `session-id` differs from its header's", key="session-id")
-        if fields["selected_tier"] != self._state.tier:
+        if fields["selected_tier"] != self._state.selected.tier:
             raise BadRequest("a resume keeps the session's tier", key="selected-tier")
         self._clock.note_peer(head.timestamp)
         assert self._offer is not None
@@ -189,8 +187,9 @@ class ClientHandshake:
         shared = self._offer.shared(fields["x25519_public"], None)
         transcript = hashlib.sha256(self._sent + bytes(data)).digest()
         key = keys.resumed_key(self.ticket.key, shared, self._nonce, fields["nonce"], transcript)
-        channel = Channel(Direction.CLIENT, self._state.aead, head.session_id, key, self._clock)
-        return Opened(channel, transcript, resumed=True)
+        selected = self._state.selected
+        channel = Channel(Direction.CLIENT, selected.aead, head.session_id, key, self._clock)
+        return Opened(channel, transcript, True, selected)
 
 
 def _refusal(payload: bytes | memoryview) -> OperationError:

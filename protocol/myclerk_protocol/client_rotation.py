@@ -17,7 +17,7 @@ FRESH_SECONDS = 86400.0
 
 
 class ClientRotation:
-    """The rotations of one connection's channel: at 2**31 messages, at 24 h with fresh keys, or when asked."""
+    """The rotations of one connection's channel: at 2**31 messages, at 24 h with fresh keys, or asked."""
 
     def __init__(self, channel: Channel, outbox: Outbox, environment: Environment, mode: Mode) -> None:
         self._channel = channel

@@ -11,11 +11,11 @@ from .channel import Channel
 from .client_handshake import ClientHandshake
 from .client_rotation import ClientRotation
 from .client_state import ClientState, PendingRequest, ResumeTicket
-from .clock import SessionClock
+from .clock import WINDOW, SessionClock, difference
 from .environment import Environment
 from .events import ClientEvent, Ended, Established, Failure, Push, Registered, Response
 from .exchange import Mode
-from .handshake import Policy
+from .handshake import HANDSHAKE_ID, HANDSHAKE_TIER, Policy
 from .keys import resume_secret
 from .operations import REGISTRY
 from .outbox import Outbox
@@ -31,6 +31,7 @@ from .status import (
     UnopenedMessage,
     error_from_fields,
 )
+from .tickets import MAX_LIFETIME
 
 NOP = REGISTRY.by_name("NOP").code
 KEEPALIVE = REGISTRY.by_name("KEEPALIVE").code
@@ -46,6 +47,8 @@ USB_BULK_TRANSFER = REGISTRY.by_name("USB_BULK_TRANSFER").code
 HANDSHAKE_SECONDS = 10.0
 KEEPALIVE_SECONDS = 15.0
 DEAD_PEER_SECONDS = 45.0
+REGISTER_PAUSE = 10.0
+"""Seconds between two registrations at least, however short a ticket lives."""
 
 
 class Authenticator(Protocol):
@@ -97,6 +100,7 @@ class ClientSession:
         self._channel: Channel | None = None
         self._rotation: ClientRotation | None = None
         self._transcript = b""
+        self._selected = self.state.selected
         self._register_by: float | None = None
         self._events: list[ClientEvent] = []
         now = self._monotonic()
@@ -104,14 +108,18 @@ class ClientSession:
         self._last_received = self._last_sent = now
 
     def start(self) -> None:
-        """Put the first handshake message into the outbox: SESSION_RESUME with a ticket, else SESSION_INIT."""
+        """Put the first handshake message into the outbox: SESSION_RESUME with a ticket, or SESSION_INIT."""
         self.state.drop_internal()
         self.outbox.put(self._handshake.next_attempt())
 
     # -- requests ------------------------------------------------------------------------------------------
 
     def request(self, opcode: int, payload: bytes, *, tier: int = 3, context: Any = None) -> PendingRequest:
-        """Send a request, or queue it until the session is open; it stays in ``state.pending``."""
+        """Send a request, or queue it until the session is open; it stays in ``state.pending``.
+
+        Raises LocalError for a payload that fits no message.
+        """
+        self.outbox.check(payload)
         state = self.state
         pending = PendingRequest(state.next_id(), opcode, tier, payload, context)
         state.pending[pending.request_id] = pending
@@ -121,7 +129,11 @@ class ClientSession:
         return pending
 
     def post(self, opcode: int, payload: bytes, *, tier: int = 3) -> None:
-        """Send without awaiting an answer (Request ID 0): never repeated, lost when not connected."""
+        """Send without awaiting an answer (Request ID 0): never repeated, lost when not connected.
+
+        Raises as :meth:`request`.
+        """
+        self.outbox.check(payload)
         if self.phase is Phase.OPEN:
             self.outbox.send(1, tier, opcode, 0, payload)
 
@@ -136,8 +148,6 @@ class ClientSession:
         """One whole message from the agent; what follows from it, in order. Never raises for bad input."""
         if self.phase is Phase.CLOSED:
             return []
-        events: list[ClientEvent] = []
-        self._events = events
         try:
             if self._channel is None:
                 self._receive_handshake(message)
@@ -154,12 +164,9 @@ class ClientSession:
             self.end("a message from the agent did not open", linger=True)
         except ProtocolError as error:
             self.end(f"the agent broke the protocol: {error}", linger=True, error=error)
-        except (
-            MyClerkError
-        ) as error:  # before the agent proved itself, an error is a hint and spends no ticket
+        except MyClerkError as error:  # a hint that spends no ticket, before the agent proved itself
             self.end(str(error), linger=self.phase is not Phase.OPEN, error=error)
-        self._events = []
-        return events
+        return self.take_events()
 
     def _receive_handshake(self, message: bytes | memoryview) -> None:
         head, payload = header.decode_plain(message)
@@ -167,9 +174,10 @@ class ClientSession:
         if opened is None:
             self.outbox.put(self._handshake.next_attempt())
             return
-        self._transcript = opened.transcript
+        self._transcript, self._selected = opened.transcript, opened.selected
         self._channel = self.outbox.channel = opened.channel
-        self._rotation = ClientRotation(opened.channel, self.outbox, self._environment, self.state.mode)
+        mode = opened.selected.mode
+        self._rotation = ClientRotation(opened.channel, self.outbox, self._environment, mode)
         self.resumed = opened.resumed
         self.phase = Phase.PROOF
 
@@ -180,7 +188,11 @@ class ClientSession:
         self.dropped += 1
 
     def _receive_proof(self, opened: Opened) -> None:
-        if opened.opcode != KEY_EXCHANGE_COMPLETE or not opened.push or opened.request_id != 1:
+        if (
+            (opened.opcode, opened.request_id) != (KEY_EXCHANGE_COMPLETE, HANDSHAKE_ID)
+            or (opened.version, opened.tier) != (1, HANDSHAKE_TIER)
+            or (opened.push, opened.compressed) != (True, False)
+        ):
             raise MalformedMessage("the agent did not prove itself first")
         self._deadline = None
         if self.resumed:
@@ -190,24 +202,23 @@ class ClientSession:
             self._open(held=fields["held"], lost=[])
             self.outbox.send(1, 3, NOP, 0, b"")  # the proof: small, as before it only 32 KiB are taken
             self.outbox.gather = True
-            for pending in sorted_pending(self.state):
+            for pending in list(self.state.pending.values()):
                 self._send_pending(pending)
             self._send_internal(NOP, 3, b"", self._ignore)  # its answer shows that the proof arrived
         else:
             proof = Schema.load().map("agent-proof").decode(opened.payload)
             registration = self._authenticator.first(proof, self._transcript)
-            lost = self.state.restart()
+            lost, waiting = self.state.restart(self._selected)
             self._register(registration)
             self._open(held=False, lost=lost)
-            for pending in sorted_pending(self.state):
+            for pending in waiting:
+                self.state.adopt(pending)
                 self._send_pending(pending)
 
     def _open(self, *, held: bool, lost: list[PendingRequest]) -> None:
         self.phase = Phase.OPEN
-        state = self.state
-        self._events.append(
-            Established(self.resumed, state.mode is Mode.CLASSICAL, state.tier, held, tuple(lost))
-        )
+        classical = self._selected.mode is Mode.CLASSICAL
+        self._events.append(Established(self.resumed, classical, self._selected.tier, held, tuple(lost)))
 
     def _receive_sealed(self, opened: Opened) -> None:
         payload = opened.payload
@@ -222,8 +233,8 @@ class ClientSession:
 
     def _receive_tunnel(self, payload: bytes | memoryview) -> None:
         if payload[0] >= 0x80:  # one map: our batch was refused whole
-            fields = payloads.unpack(payload)
-            lost = [self.state.pending.pop(i, None) for i in fields.get("request-ids", [])]
+            fields = Schema.load().map("batch-error").decode(payload)
+            lost = [self.state.pending.pop(i, None) for i in fields["request_ids"]]
             self._events.append(Failure(tuple(p for p in lost if p is not None), fields))
             return
         for opcode, request_id, push, body in tunnel.parse(payload, 1):
@@ -263,7 +274,7 @@ class ClientSession:
             if opened.push
             else opened.opcode == USB_BULK_TRANSFER
         )
-        if not (compressible and self.state.zstd):
+        if not (compressible and self._selected.zstd):
             raise MalformedMessage("C was set where nothing is compressed")
         try:
             return compression.decompress(opened.payload, self.message_limit)
@@ -307,8 +318,9 @@ class ClientSession:
     def _keep_ticket(self, fields: Mapping[str, Any], key: bytes, *, fresh: bool) -> None:
         if "ticket_tag" not in fields or "expires_at" not in fields:
             raise BadRequest("a ticket comes with its `ticket-tag` and `expires-at`", key="ticket-tag")
-        life = max((fields["expires_at"] - self._clock.peer_now()) & 0xFFFFFFFF, 0)
-        life = life if life <= 2 * 86400 else 0
+        life = difference(fields["expires_at"], self._clock.peer_now())
+        if not -WINDOW <= life <= MAX_LIFETIME + WINDOW:  # the agent's wall clock was set meanwhile
+            life = MAX_LIFETIME
         assert self._channel is not None
         ticket = ResumeTicket(
             fields["ticket"],
@@ -319,7 +331,7 @@ class ClientSession:
         )
         used = self._handshake.ticket
         self.state.tickets = [ticket, used] if fresh and used is not None else [ticket]
-        self._register_by = self._monotonic() + life / 2
+        self._register_by = self._monotonic() + max(life / 2, REGISTER_PAUSE)
 
     def _rotate(self, *, fresh: bool) -> None:
         assert self._rotation is not None
@@ -354,7 +366,7 @@ class ClientSession:
         self._events.append(Ended(reason, linger and bool(self.state.tickets), None, error))
 
     def take_events(self) -> list[ClientEvent]:
-        """What happened outside :meth:`receive` and :meth:`tick`."""
+        """What happened and was not handed out yet."""
         events, self._events = self._events, []
         return events
 
@@ -371,8 +383,6 @@ class ClientSession:
         """Let time pass: deadlines, liveness, rotation, the repeated registration. About once a second."""
         if self.phase is Phase.CLOSED:
             return []
-        events: list[ClientEvent] = []
-        self._events = events
         now = self._monotonic()
         if self._deadline is not None and now >= self._deadline:
             self.end("the agent did not complete the handshake in 10 s", linger=True)
@@ -380,8 +390,7 @@ class ClientSession:
             assert self._rotation is not None
             if now - self._last_received >= DEAD_PEER_SECONDS:
                 self.end("nothing heard from the agent for 45 s", linger=True)
-                self._events = []
-                return events
+                return self.take_events()
             due = self._rotation.due(now)
             if due is not None:
                 self._rotate(fresh=due)
@@ -390,13 +399,7 @@ class ClientSession:
                 self._register(self._authenticator.again(self._transcript))
             if now - self._last_sent >= KEEPALIVE_SECONDS:
                 self.outbox.send(1, 3, KEEPALIVE, 0, b"")
-        self._events = []
-        return events
-
-
-def sorted_pending(state: ClientState) -> list[PendingRequest]:
-    """Unanswered requests in the order of their IDs as they were given out."""
-    return [p for p in list(state.pending.values()) if not p.internal]
+        return self.take_events()
 
 
 def check_answer(payload: bytes | memoryview) -> None:

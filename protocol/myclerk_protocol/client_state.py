@@ -36,6 +36,16 @@ class ResumeTicket:
     expires: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a handshake settled, and resumes keep."""
+
+    mode: Mode = Mode.HYBRID
+    tier: int = 5
+    aead: Aead = Aead.CHACHA20
+    zstd: bool = False
+
+
 @dataclass(slots=True)
 class ClientState:
     """A session as its client sees it, apart from any connection.
@@ -47,10 +57,7 @@ class ClientState:
     tickets: list[ResumeTicket] = field(default_factory=list)
     pending: dict[int, PendingRequest] = field(default_factory=dict)
     streams: dict[int, bool] = field(default_factory=dict)
-    mode: Mode = Mode.HYBRID
-    aead: Aead = Aead.CHACHA20
-    tier: int = 5
-    zstd: bool = False
+    selected: Selection = Selection()
     last_id: int = 1
 
     def next_id(self) -> int:
@@ -66,13 +73,18 @@ class ClientState:
         """Forget the session's own requests: a new connection makes its own."""
         self.pending = {i: p for i, p in self.pending.items() if not p.internal}
 
-    def restart(self) -> list[PendingRequest]:
-        """A new session begins: what was sent is lost (returned), what was not sent gets new IDs."""
+    def restart(self, selected: Selection) -> tuple[list[PendingRequest], list[PendingRequest]]:
+        """A new session begins: what was sent is lost, what was not sent waits for :meth:`adopt`.
+
+        Returns both.
+        """
+        self.selected = selected
         self.drop_internal()
-        waiting = list(self.pending.values())
+        requests = list(self.pending.values())
         self.pending, self.streams, self.tickets, self.last_id = {}, {}, [], 1
-        for request in waiting:
-            if not request.sent:
-                request.request_id = self.next_id()
-                self.pending[request.request_id] = request
-        return [request for request in waiting if request.sent]
+        return [r for r in requests if r.sent], [r for r in requests if not r.sent]
+
+    def adopt(self, request: PendingRequest) -> None:
+        """Give a request that was not sent yet its ID in this session."""
+        request.request_id = self.next_id()
+        self.pending[request.request_id] = request

@@ -176,7 +176,7 @@ def check_ack(
         raise BadRequest("the agent answered another key exchange than asked for", key="selected-kex-mode")
     if not 4 <= fields["selected_tier"] <= max_tier:
         raise BadRequest("the agent selected a tier that was not offered", key="selected-tier")
-    selected = fields.get("selected_capabilities", [])
+    selected = fields["selected_capabilities"]
     aeads = {Capability.CHACHA20, Capability.AES256GCM} & set(selected)
     if len(aeads) != 1 or not set(selected) <= set(offered) or Capability.FRAGMENTATION in selected:
         raise BadRequest("the agent selected capabilities that do not fit", key="selected-capabilities")

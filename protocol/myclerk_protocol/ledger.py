@@ -28,11 +28,6 @@ class Answer:
     payload: bytes
 
 
-def is_after(a: int, b: int) -> bool:
-    """Whether Request ID ``a`` comes behind ``b``, modulo the wrap from 0xFFFFFFFF to 1."""
-    return 0 < ((a - b) & 0xFFFFFFFF) < 0x80000000
-
-
 class Ledger:
     """Which Request IDs were seen, which still run, and the last answers (256, 1 MiB together).
 
@@ -48,7 +43,10 @@ class Ledger:
         self._repeats_allowed = False
 
     def admit(self, request_id: int) -> Verdict:
-        """Judge an ID (not 0) as it arrives; EXECUTE notes it as running."""
+        """Judge an ID (not 0) as it arrives; EXECUTE notes it as running.
+
+        An ID is new when it comes behind the highest one seen, modulo the wrap from 0xFFFFFFFF to 1.
+        """
         ahead = (request_id - self.highest) & 0xFFFFFFFF
         if 0 < ahead < 0x80000000 and request_id not in self.running:
             self.highest = request_id

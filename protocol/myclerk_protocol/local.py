@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import header, payloads
-from .client_state import ClientState, PendingRequest
+from .client_state import ClientState, PendingRequest, Selection
 from .events import AgentEvent, ClientEvent, Ended, Established, Push, Request, Response
 from .exchange import Mode
 from .handshake import Policy
@@ -60,7 +60,7 @@ def _plain_outbox(message_limit: int) -> Outbox:
 
 def _decode(message: bytes | memoryview) -> tuple[header.Header, bytes | memoryview]:
     head, payload = header.decode_plain(message)
-    if head.version != 1 or head.tier != TIER:
+    if head.tier != 0 and (head.version != 1 or head.tier != TIER):
         raise MalformedMessage("the Unix socket speaks tier 1, version 1")
     return head, payload
 
@@ -78,6 +78,7 @@ class LocalAgentSession:
         self.dropped = 0
         self.record = SessionRecord(0, 1, Mode.CLASSICAL, Aead.CHACHA20, TIER, frozenset(), b"", peer)
         self.record.session = self
+        self.record.ledger.highest = 0  # no handshake has used up Request ID 1
         self._policy = policy
         self._by_code = operations.by_code
         self._events: list[AgentEvent] = []
@@ -86,18 +87,15 @@ class LocalAgentSession:
         """One whole message; what follows from it, in order. Never raises for bad input."""
         if self.closed:
             return []
-        events: list[AgentEvent] = []
-        self._events = events
         try:
             head, payload = _decode(message)
-            if head.opcode in ANSWER_OPCODES:
+            if head.tier == 0 or head.opcode in ANSWER_OPCODES:
                 self.dropped += 1
             else:
                 self._judge(head, payload)
         except MalformedMessage as error:
             self.end(f"malformed message: {error}", linger=False)
-        self._events = []
-        return events
+        return self.take_events()
 
     def _judge(self, head: header.Header, payload: bytes | memoryview) -> None:
         operation = self._by_code(head.opcode)
@@ -105,19 +103,26 @@ class LocalAgentSession:
         request = Request(head.opcode, asked, head.request_id, TIER, 1, payload)
         if not self._admit(request):
             return
-        if head.push or head.compressed:
-            self.refuse(request, BadRequest("S and C are the agent's to set"))
-        elif operation is None:
-            self.refuse(request, Unsupported(f"operation 0x{head.opcode:04X} is not known here"))
-        elif head.opcode in (NOP, KEEPALIVE):
-            self.record.respond(request, b"")
-        elif head.opcode == SESSION_CLOSE:
-            self.record.respond(request, b"")
-            self.end("closed by the client", linger=False)
-        elif head.opcode < 0x0100 and head.opcode != SESSION_REVOKE:
-            self.refuse(request, BadRequest("the Unix socket has no handshake and no keys"))
-        else:
+        try:
+            if head.push or head.compressed:
+                raise BadRequest("S and C are the agent's to set")
+            if operation is None:
+                raise Unsupported(f"operation 0x{head.opcode:04X} is not known here")
+            self._serve(request)
+        except OperationError as error:
+            self.refuse(request, error)
+
+    def _serve(self, request: Request) -> None:
+        opcode = request.opcode
+        if opcode >= 0x0100 or opcode == SESSION_REVOKE:
             self._events.append(request)
+            return
+        payloads.unpack(request.payload)  # also where nothing in it matters
+        if opcode not in (NOP, KEEPALIVE, SESSION_CLOSE):
+            raise BadRequest("the Unix socket has no handshake and no keys")
+        self.record.respond(request, b"")
+        if opcode == SESSION_CLOSE:
+            self.end("closed by the client", linger=False)
 
     def _admit(self, request: Request) -> bool:
         ledger = self.record.ledger
@@ -148,7 +153,7 @@ class LocalAgentSession:
             self.outbox.wakeup()
 
     def take_events(self) -> list[AgentEvent]:
-        """What happened outside :meth:`receive`."""
+        """What happened and was not handed out yet."""
         events, self._events = self._events, []
         return events
 
@@ -165,7 +170,7 @@ class LocalClientSession:
 
     def __init__(self, policy: Policy | None = None) -> None:
         policy = policy or Policy()
-        self.state = ClientState(tier=TIER)
+        self.state = ClientState(selected=Selection(tier=TIER))
         self.outbox = _plain_outbox(policy.message_limit)
         self.message_limit = policy.message_limit
         self.closed = False
@@ -179,7 +184,11 @@ class LocalClientSession:
     def request(
         self, opcode: int, payload: bytes, *, tier: int = TIER, context: Any = None
     ) -> PendingRequest:
-        """Send a request; it stays in ``state.pending`` until answered."""
+        """Send a request; it stays in ``state.pending`` until answered.
+
+        Raises LocalError for a payload that fits no message.
+        """
+        self.outbox.check(payload)
         state = self.state
         pending = PendingRequest(state.next_id(), opcode, TIER, payload, context, sent=True)
         state.pending[pending.request_id] = pending
@@ -187,7 +196,8 @@ class LocalClientSession:
         return pending
 
     def post(self, opcode: int, payload: bytes, *, tier: int = TIER) -> None:
-        """Send without awaiting an answer (Request ID 0)."""
+        """Send without awaiting an answer (Request ID 0). Raises as :meth:`request`."""
+        self.outbox.check(payload)
         self.outbox.send(1, TIER, opcode, 0, payload)
 
     def close(self) -> None:
@@ -195,23 +205,22 @@ class LocalClientSession:
         self.request(SESSION_CLOSE, b"")
 
     def receive(self, message: bytes | memoryview) -> list[ClientEvent]:
-        """One whole message from the agent; what follows from it."""
-        events: list[ClientEvent] = []
-        self._events = events
+        """One whole message from the agent; what follows from it. Never raises for bad input."""
+        if self.closed:
+            return []
         try:
             head, payload = _decode(message)
-            if head.push:
-                events.append(Push(head.request_id, head.opcode, payload))
+            if head.push and head.tier:
+                self._events.append(Push(head.request_id, head.opcode, payload))
             else:
-                pending = self.state.pending.pop(head.request_id, None)
+                pending = self.state.pending.pop(head.request_id, None) if head.tier else None
                 if pending is None:
                     self.dropped += 1
                 else:
-                    events.append(Response(pending, head.opcode, payload))
-        except MyClerkError as error:
+                    self._events.append(Response(pending, head.opcode, payload))
+        except MalformedMessage as error:
             self.end(str(error), linger=False, error=error)
-        self._events = []
-        return events
+        return self.take_events()
 
     def end(self, reason: str, *, linger: bool, error: MyClerkError | None = None) -> None:
         """This connection is over."""
@@ -220,7 +229,7 @@ class LocalClientSession:
             self._events.append(Ended(reason, False, None, error))
 
     def take_events(self) -> list[ClientEvent]:
-        """What happened outside :meth:`receive`; at first, that the session is open."""
+        """What happened and was not handed out yet; at first, that the session is open."""
         events, self._events = self._events, []
         return events
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from . import compression, payloads, tunnel
 from .operations import REGISTRY
-from .status import TooLarge, error_fields
+from .status import LocalError, TooLarge, error_fields
 
 NOP = REGISTRY.by_name("NOP").code
 CLIENT_REGISTER = REGISTRY.by_name("CLIENT_REGISTER").code
@@ -79,9 +79,16 @@ class Outbox:
             self._seal_inner()
         compressed = compress and size >= compression.MINIMUM_SIZE
         if compressed:
-            payload = compression.compress(payload)
+            shorter = compression.compress(payload)
+            compressed = len(shorter) < size
+            payload = shorter if compressed else payload
         assert self.channel is not None
         self.put(self.channel.seal(version, tier, opcode, request_id, payload, push, compressed))
+
+    def check(self, payload: bytes) -> None:
+        """Raises LocalError for a request's payload that is above the limit."""
+        if len(payload) > self._limit:
+            raise LocalError(f"a request of {len(payload)} bytes is above the limit of {self._limit}")
 
     def put(self, message: bytes) -> None:
         """A whole message, behind whatever waits."""

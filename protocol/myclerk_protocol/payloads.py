@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, TypeAlias
 
-from msgpack import Unpacker, UnpackException, packb, unpackb
+from msgpack import Packer, Unpacker, UnpackException, unpackb
 
 from .status import BadRequest, LocalError
 
@@ -27,6 +27,8 @@ FIXMAP = 0x80  # the header of a map of n <= 15 pairs is FIXMAP + n
 UNPROVEN_SIZE = 256  # below this a payload that lies about its lengths cannot make msgpack allocate much
 LOCATED_PAIRS = 256  # how many pairs are searched for the key at fault, so that a refusal stays cheap
 SHOWN_CHARACTERS = 64  # of a peer's key, in a message that goes back to it
+_pack = Packer().pack  # one for all: a third of what making one for each payload costs
+
 UNPACKING_ERRORS = (ValueError, TypeError, OverflowError, RecursionError, UnpackException)
 
 
@@ -61,11 +63,15 @@ def pack(values: Mapping[str, Any]) -> bytes:
     The keys are wire names. A None further down is sent as nil, which means absent as well. Raises LocalError
     for values that MessagePack has no type for, such as an integer beyond 64 bits.
     """
-    present = {key: value for key, value in values.items() if value is not None}
-    if not present:
+    return pack_present({key: value for key, value in values.items() if value is not None})
+
+
+def pack_present(values: Mapping[str, Any]) -> bytes:
+    """As :func:`pack`, for ``values`` of which none is None."""
+    if not values:
         return b""
     try:
-        packed: bytes = packb(present)
+        packed: bytes = _pack(values)
     except (TypeError, ValueError, OverflowError) as error:
         raise LocalError(f"this payload cannot be packed: {error}") from None
     return packed

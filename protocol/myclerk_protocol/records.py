@@ -154,9 +154,7 @@ class SessionRegistry:
         record.ticket = ticket.identity
         self._tickets[ticket.identity] = record
 
-    def find_resumable(
-        self, ticket: bytes, tag: bytes, old_session_id: int
-    ) -> tuple[SessionRecord, bytes]:
+    def find_resumable(self, ticket: bytes, tag: bytes, old_session_id: int) -> tuple[SessionRecord, bytes]:
         """The session that a ticket resumes, and the ticket's key. Raises InvalidSession."""
         opened = self._keeper.open(ticket, tag, old_session_id)
         record = self._tickets.get(opened.identity)

@@ -67,7 +67,7 @@ class OperationError(MyClerkError):
 
     status: ClassVar[Status] = Status.INTERNAL_ERROR
 
-    def __init__(self, message: str, **details: Any) -> None:
+    def __init__(self, message: str, /, **details: Any) -> None:
         super().__init__(message)
         self.message = message
         self.details: Mapping[str, Any] = details
@@ -178,7 +178,7 @@ ERRORS: Mapping[Status, type[OperationError]] = {
 }  # fmt: skip
 
 
-def error_from(status: int, message: str | None = None, **details: Any) -> OperationError:
+def error_from(status: int, message: str | None = None, /, **details: Any) -> OperationError:
     """The exception that stands for ``status``; an unknown status becomes its range's general error."""
     try:
         known = Status(status)

@@ -317,3 +317,9 @@ def test_pack_makes_nothing_of_nothing() -> None:
 def test_pack_refuses_what_messagepack_has_no_type_for(value: Any) -> None:
     with pytest.raises(LocalError):
         pack({"a": value})
+
+
+def test_a_payload_that_could_not_be_packed_leaves_nothing_behind() -> None:
+    with pytest.raises(LocalError):
+        pack({"a": b"secret" * 100, "b": 2**64})
+    assert pack({"c": 1}) == b"\x81\xa1c\x01"

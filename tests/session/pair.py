@@ -6,15 +6,21 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from myclerk_protocol import payloads
 from myclerk_protocol.agent_session import AgentSession
 from myclerk_protocol.client_session import ClientSession
 from myclerk_protocol.client_state import ClientState
 from myclerk_protocol.environment import Environment
-from myclerk_protocol.events import AgentEvent, ClientEvent, Registration, Request
+from myclerk_protocol.events import AgentEvent, ClientEvent, Ended, Registration, Request, Response
 from myclerk_protocol.exchange import Mode
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.mesh.profiles import Identity, ProfileKind, parse_profile, verify_agent, verify_client
+from myclerk_protocol.operations import Opcode
 from myclerk_protocol.records import SessionRecord, SessionRegistry
+from myclerk_protocol.status import OperationError
+
+WORK = Opcode.DEVICE_LIST
+"""An operation that the session hands to the agent, as hundreds of others."""
 
 
 class World:
@@ -23,16 +29,19 @@ class World:
     def __init__(self, seed: bytes = b"world", wall: float = 1_800_000_000.0) -> None:
         self.wall = wall
         self.monotonic = 1000.0
+        self.drawn = 0
         self._seed = seed
-        self._drawn = 0
 
-    def environment(self, name: bytes = b"") -> Environment:
-        """An environment of this world; ``name`` keeps the randomness of two sides apart."""
-        return Environment(lambda n: self._random(name, n), lambda: self.wall, lambda: self.monotonic)
+    def environment(self, name: bytes = b"", ahead: float = 0.0) -> Environment:
+        """An environment of this world; ``name`` keeps the randomness of two sides apart.
+
+        Its wall clock goes ``ahead`` seconds before the world's.
+        """
+        return Environment(lambda n: self._random(name, n), lambda: self.wall + ahead, lambda: self.monotonic)
 
     def _random(self, name: bytes, size: int) -> bytes:
-        self._drawn += 1
-        seed = self._seed + name + self._drawn.to_bytes(8, "big")
+        self.drawn += 1
+        seed = self._seed + name + self.drawn.to_bytes(8, "big")
         return hashlib.shake_256(seed).digest(size)
 
     def advance(self, seconds: float) -> None:
@@ -58,17 +67,23 @@ class Trust:
 
 
 class AgentSide:
-    """An agent that lives through many connections; requests are answered by ``serve``."""
+    """An agent that lives through many connections.
 
-    def __init__(self, world: World, policy: Policy | None = None) -> None:
+    ``serve`` makes the answer to a request: a payload, an error to raise, or None to hold it back in
+    ``held`` until :meth:`finish`. ``executed`` lists what was executed.
+    """
+
+    def __init__(self, world: World, policy: Policy | None = None, ahead: float = 0.0) -> None:
         self.world = world
-        self.environment = world.environment(b"agent")
+        self.environment = world.environment(b"agent", ahead)
         self.policy = policy or Policy()
         self.identity = IDENTITIES["agent"]
         self.ended: list[SessionRecord] = []
         self.registry = SessionRegistry(self.environment, self.policy, self.ended.append)
         self.executed: list[tuple[int, int, bytes]] = []
-        self.serve: Callable[[Connection, Request], bytes | None] = lambda connection, request: b""
+        self.held: list[tuple[SessionRecord, Request]] = []
+        self.admits = True
+        self.serve: Callable[[Request], bytes | OperationError | None] = lambda request: b""
 
     def proof(self, transcript: bytes) -> Mapping[str, Any]:
         signature, _ = self.identity.agent_proof(transcript)
@@ -77,6 +92,44 @@ class AgentSide:
             "signature": signature,
             "time": int(self.environment.wall()),
         }
+
+    def accept(self) -> AgentSession:
+        """The session of a new connection."""
+        return AgentSession(self.registry, self.environment, self.policy, self.proof, lambda: self.admits)
+
+    def handle(self, session: AgentSession, event: AgentEvent) -> None:
+        """Do what an agent does with an event of its session."""
+        if isinstance(event, Registration):
+            device = IDENTITIES["device"]
+            try:
+                verify_client(
+                    device.profile.public_key,
+                    event.transcript,
+                    self.identity.fingerprint,
+                    event.fields["signature"],
+                )
+            except OperationError as error:
+                session.refuse(event.request, error)
+                return
+            session.accept(event, device.fingerprint, {})
+            assert session.record is not None
+            session.record.holdings = session.record.holdings or "everything"
+        elif isinstance(event, Request):
+            payload = bytes(event.payload)
+            self.executed.append((event.request_id, event.opcode, payload))
+            answer = self.serve(event)
+            if isinstance(answer, OperationError):
+                session.refuse(event, answer)
+            elif answer is not None:
+                session.respond(event, answer)
+            else:
+                assert session.record is not None
+                self.held.append((session.record, event))
+
+    def finish(self, payload: bytes = b"", index: int = 0) -> None:
+        """Answer a request that was held back, on whatever connection carries its session now."""
+        record, request = self.held.pop(index)
+        record.respond(request, payload)
 
 
 class Connection:
@@ -88,71 +141,125 @@ class Connection:
         state: ClientState | None = None,
         policy: Policy | None = None,
         mode: Mode = Mode.HYBRID,
+        ahead: float = 0.0,
     ) -> None:
         self.agent_side = agent
-        world = agent.world
-        self.agent = AgentSession(agent.registry, agent.environment, agent.policy, agent.proof)
-        self.client = ClientSession(
-            world.environment(b"client"), Trust(IDENTITIES["device"], agent.identity), state, policy, mode
-        )
+        self.world = world = agent.world
+        self.agent = agent.accept()
+        trust = Trust(IDENTITIES["device"], agent.identity)
+        self.client = ClientSession(world.environment(b"client", ahead), trust, state, policy, mode)
         self.agent_events: list[AgentEvent] = []
         self.client_events: list[ClientEvent] = []
-        self.on_request: Callable[[Request], None] | None = None
         self.client.start()
 
     def to_agent(self, messages: list[bytes] | None = None) -> None:
         """Deliver what the client has to say, or these messages."""
-        for message in self.client.outbox.take() if messages is None else messages:
+        for message in self.take_client() if messages is None else messages:
             for event in self.agent.receive(message):
                 self.agent_events.append(event)
-                self._handle(event)
+                self.agent_side.handle(self.agent, event)
 
     def to_client(self, messages: list[bytes] | None = None) -> None:
         """Deliver what the agent has to say, or these messages."""
-        for message in self.agent.outbox.take() if messages is None else messages:
+        for message in self.take_agent() if messages is None else messages:
             self.client_events += self.client.receive(message)
 
-    def pump(self) -> None:
+    def take_client(self) -> list[bytes]:
+        """What the client sends now."""
+        messages = self.client.outbox.take()
+        if messages:
+            self.client.sent()
+        return messages
+
+    def take_agent(self) -> list[bytes]:
+        """What the agent sends now."""
+        messages = self.agent.outbox.take()
+        if messages:
+            self.agent.sent()
+        return messages
+
+    def pump(self) -> Connection:
         """Deliver until both sides are silent."""
         for _ in range(50):
-            outgoing = self.client.outbox.take()
+            outgoing = self.take_client()
             self.to_agent(outgoing)
-            incoming = self.agent.outbox.take()
+            incoming = self.take_agent()
             self.to_client(incoming)
             if not outgoing and not incoming:
-                return
+                return self
         raise AssertionError("the sessions talk without end")
 
-    def cut(self) -> None:
-        """The transport is lost; both sides notice, what was on its way is gone."""
+    def cut(self) -> ClientState:
+        """The transport is lost; both sides notice, what was on its way is gone. The client's state."""
+        self.lose_agent()
+        return self.lose_client()
+
+    def lose_agent(self) -> None:
+        """The agent notices that the transport is lost."""
         self.agent.end("cut", linger=True)
         self.agent_events += self.agent.take_events()
+        self.agent.outbox.take()
+
+    def lose_client(self) -> ClientState:
+        """The client notices that the transport is lost, the agent does not (yet). The client's state."""
         self.client.end("cut", linger=True)
         self.client_events += self.client.take_events()
-        self.agent.outbox.take()
         self.client.outbox.take()
+        return self.client.state
 
-    def tick(self) -> None:
-        """Let both sides notice that time has passed."""
-        self.agent_events += self.agent.tick()
+    def tick(self, seconds: float = 0.0) -> None:
+        """Let time pass, then let both sides notice it."""
+        self.world.advance(seconds)
+        for event in self.agent.tick():
+            self.agent_events.append(event)
+            self.agent_side.handle(self.agent, event)
         self.client_events += self.client.tick()
 
-    def _handle(self, event: AgentEvent) -> None:
-        if isinstance(event, Registration):
-            device = IDENTITIES["device"]
-            verify_client(
-                device.profile.public_key,
-                event.transcript,
-                self.agent_side.identity.fingerprint,
-                event.fields["signature"],
-            )
-            self.agent.accept(event, device.fingerprint, {})
-        elif isinstance(event, Request):
-            payload = bytes(event.payload)
-            self.agent_side.executed.append((event.request_id, event.opcode, payload))
-            answer = self.agent_side.serve(self, event)
-            if answer is not None:
-                self.agent.respond(event, answer)
+    def live(self, seconds: int) -> None:
+        """Let seconds pass one by one, with everything that both sides have to say meanwhile."""
+        for _ in range(seconds):
+            self.tick(1.0)
+            self.pump()
+
+    @property
+    def answers(self) -> list[tuple[int, bytes]]:
+        """The answers that the client got: Request ID and payload, in order."""
+        return [
+            (event.request.request_id, bytes(event.payload))
+            for event in self.client_events
+            if isinstance(event, Response)
+        ]
+
+    @property
+    def end_of_agent(self) -> Ended | None:
+        """How the connection ended for the agent, if it did."""
+        self.agent_events += self.agent.take_events()
+        return next((event for event in self.agent_events if isinstance(event, Ended)), None)
+
+    @property
+    def end_of_client(self) -> Ended | None:
+        """How the connection ended for the client, if it did."""
+        self.client_events += self.client.take_events()
+        return next((event for event in self.client_events if isinstance(event, Ended)), None)
+
+
+def agent_side(policy: Policy | None = None, ahead: float = 0.0) -> AgentSide:
+    """An agent in a world of its own."""
+    return AgentSide(World(), policy, ahead)
+
+
+def connected(agent: AgentSide | None = None, state: ClientState | None = None, **options: Any) -> Connection:
+    """A connection on which the client is authenticated, or has resumed ``state``."""
+    connection = Connection(agent or agent_side(), state, **options).pump()
+    assert connection.agent.phase.name == "AUTHENTICATED", connection.client_events
+    return connection
+
+
+def status_of(payload: bytes | memoryview) -> int:
+    """The status that an answer reports."""
+    status = payloads.unpack(payload).get("status", 0)
+    assert isinstance(status, int)
+    return status
 
 
 def _identity(kind: str) -> Identity:

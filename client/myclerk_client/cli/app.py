@@ -84,20 +84,20 @@ def with_board(
 ) -> Callable[[Callable[Concatenate[App, Board, P], Awaitable[None]]], Callable[P, None]]:
     """Make a command of an ``async def command(app, board, ...)``: the board is connected before, left after.
 
-    ``limited`` commands must be done within --timeout; the others run until they end or are stopped.
+    Leaving it closes everything that was opened there, so commands need not. ``limited`` commands must be
+    done within --timeout; the others run until they end or are stopped.
     """
 
     def decorate(command: Callable[Concatenate[App, Board, P], Awaitable[None]]) -> Callable[P, None]:
         @click.pass_obj
-        @functools.wraps(command)
-        def run(app: App, *args: P.args, **kwargs: P.kwargs) -> None:
+        def run(app: App, /, *args: P.args, **kwargs: P.kwargs) -> None:
             async def connected() -> None:
                 async with await app.connect() as board:
                     await _within(app.timeout if limited else None, command(app, board, *args, **kwargs))
 
             app.run(connected())
 
-        return run
+        return functools.update_wrapper(run, command)
 
     return decorate
 
@@ -131,4 +131,4 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
         from uvloop import new_event_loop
     except ImportError:  # asyncio's own loop serves as well
         return asyncio.new_event_loop
-    return new_event_loop  # type: ignore[no-any-return]
+    return new_event_loop

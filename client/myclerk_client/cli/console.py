@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -42,19 +43,16 @@ async def console(
 
     Example: myclerk serial console ttyUSB0 --baud 115200
     """
-    stdin = sys.stdin
-    async with await board.serial.open(port, **settings) as opened:
-        sink = Sink(app.output, log)
-        talk = Conversation(opened, sink, stdin.fileno(), crlf=crlf, echo=echo and not app.as_json)
-        if not stdin.isatty():
-            await talk.pipe(idle)
-            return
-        app.output.note(
-            f"{opened.resource} at {summary(opened.settings)}; Ctrl-] ? for help, Ctrl-] q to quit"
-        )
-        with raw_terminal(stdin.fileno()):
-            await talk.interact()
-        app.output.note("closed")
+    opened = await board.serial.open(port, **settings)
+    source = sys.stdin.fileno()
+    talk = Conversation(opened, Sink(app.output, log), source, crlf=crlf, echo=echo and not app.as_json)
+    if not sys.stdin.isatty():
+        await talk.pipe(idle)
+        return
+    app.output.note(f"{opened.resource} at {summary(opened.settings)}; Ctrl-] ? for help, Ctrl-] q to quit")
+    with raw_terminal(source):
+        await talk.interact()
+    app.output.note("closed")
 
 
 @dataclass(slots=True)
@@ -90,7 +88,7 @@ class Conversation:
         self._source = source
         self._line_ends = LineEnds() if crlf else None
         self._echo = echo
-        self._last_heard = 0.0
+        self._heard = asyncio.Event()
 
     async def interact(self) -> None:
         """Until Ctrl-] q."""
@@ -105,7 +103,7 @@ class Conversation:
     async def _receive(self) -> None:
         while data := await self._port.read():
             await self._sink.received(data)
-            self._last_heard = asyncio.get_running_loop().time()
+            self._heard.set()
         raise DeviceGone(f"{self._port.resource} hung up")
 
     async def _send(self, queue: asyncio.Queue[bytes | Action]) -> None:
@@ -133,14 +131,15 @@ class Conversation:
                     queue.put_nowait(item)
 
     async def _copy(self, queue: asyncio.Queue[bytes | Action], idle: float) -> None:
-        loop = asyncio.get_running_loop()
         async for data in chunks(self._source):
             await queue.put(data)
         await queue.join()
         await self._port.write(b"", drain=True)
-        self._last_heard = max(self._last_heard, loop.time())
-        while (left := self._last_heard + idle - loop.time()) > 0:
-            await asyncio.sleep(left)
+        with suppress(TimeoutError):
+            while True:
+                self._heard.clear()
+                async with asyncio.timeout(idle):
+                    await self._heard.wait()
 
     async def _act(self, action: Action) -> None:
         """Do what a key asks for; a port that cannot says so, and the conversation goes on."""

@@ -33,7 +33,7 @@ _BY_KEY = {ord(action.value): action for action in Action}
 
 
 class EscapeReader:
-    """Splits typed bytes into data and actions. Ctrl-] twice is one Ctrl-] to send; another key asks for help."""
+    """Tells data from actions. Ctrl-] twice sends one Ctrl-]; a key without a meaning asks for help."""
 
     def __init__(self) -> None:
         self._escaped = False

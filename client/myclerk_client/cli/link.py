@@ -157,4 +157,5 @@ class SerialLink:
                     return
             else:
                 self._settings.update(changed)
+                log.info("%s now at %s", remote.resource, summary(remote.settings))
                 return

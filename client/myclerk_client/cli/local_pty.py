@@ -111,7 +111,7 @@ class LocalPty:
         return NOTHING
 
     async def write(self, data: bytes) -> None:
-        """Hand over to the program. Without one, or when it flushes its input meanwhile, the rest is dropped."""
+        """Hand over to the program. Without one, or when it flushes its input, the rest is dropped."""
         rest, flushes = memoryview(data), self._flushes
         while rest and self._used and flushes == self._flushes:
             try:
@@ -141,7 +141,10 @@ class LocalPty:
     def _left(self) -> None:
         """Nobody has it open: what was not read is not for the next program, as with a real port."""
         self._used = False
-        termios.tcflush(self._master, termios.TCOFLUSH)
+        termios.tcflush(self._master, termios.TCOFLUSH)  # what is on its way, then what has arrived
+        slave = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
+        termios.tcflush(slave, termios.TCIFLUSH)
+        os.close(slave)
 
     def _events(self) -> int:
         return next((events for _, events in self._poll.poll(0)), 0)

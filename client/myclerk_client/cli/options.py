@@ -43,12 +43,12 @@ def _option(*names: str, **attributes: Any) -> click.Option:
 GLOBAL_OPTIONS = (
     _option(
         "-b", "--board", metavar="NAME", shell_complete=complete_board,
-        help="Board to use, or unix:PATH for an agent on this machine. Default: $MYCLERK_BOARD, or the only one.",
+        help="Board to use, or unix:PATH for an agent here. [default: $MYCLERK_BOARD, or the only one]",
     ),
     _option("--json", "as_json", is_flag=True, help="Results and errors as JSON."),
     _option(
         "--timeout", metavar="SECONDS", type=click.FloatRange(0, min_open=True),
-        help="For connecting (default 15), and for the whole of a command that ends by itself (default: none).",
+        help="Limit for connecting [default: 15], and for a command that ends by itself [default: none].",
     ),
     _option("-v", "--verbose", is_flag=True, help="Log to standard error what happens."),
 )  # fmt: skip
@@ -74,7 +74,8 @@ class GlobalOptionsMixin(click.Command):
 
 
 def _section(ctx: click.Context, formatter: click.HelpFormatter, title: str, parameters: list[Any]) -> None:
-    records = [record for p in parameters if (record := p.get_help_record(ctx)) is not None]
+    options = [p for p in parameters if isinstance(p, click.Option)]
+    records = [record for p in options if (record := p.get_help_record(ctx)) is not None]
     if records:
         with formatter.section(title):
             formatter.write_dl(records)

@@ -49,7 +49,7 @@ OUTCOMES = (
     Outcome(70, "DEFECT", "unexpected error in this program; -v shows it"),
     Outcome(130, "INTERRUPTED", "interrupted", (KeyboardInterrupt, click.Abort)),
 )  # fmt: skip
-"""Every exit code. An error ends by the last row that lists a class of it; `lock` ends by its command's code."""
+"""Every exit code. The last row that lists a class of an error counts; `lock` ends by its command's code."""
 
 _BY_CODE = {outcome.code: outcome for outcome in OUTCOMES}
 DEFECT = _BY_CODE[70]

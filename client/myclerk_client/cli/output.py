@@ -56,7 +56,7 @@ class Output:
         self.as_json = as_json
 
     def document(self, value: Any, *lines: str) -> None:
-        """The one result of a command: ``value`` as JSON, or ``lines``."""
+        """The one result of a command, or one of a stream: ``value`` as a line of JSON, or ``lines``."""
         if self.as_json:
             self._json(value)
         else:
@@ -71,10 +71,6 @@ class Output:
             _write(_rendered(rows, columns))
         else:
             self.note(empty)
-
-    def item(self, value: Any, line: str) -> None:
-        """One of a stream of results: a line of JSON, or ``line``."""
-        self.document(value, line)
 
     def say(self, *lines: str) -> None:
         """Lines for people only."""
@@ -118,7 +114,8 @@ def _rendered(rows: list[Row], columns: Columns) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(file=sys.stdout, highlight=False, emoji=False, markup=False)
+    width = None if sys.stdout.isatty() else UNLIMITED
+    console = Console(file=sys.stdout, width=width, highlight=False, emoji=False, markup=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in columns:
         table.add_column(heading, overflow="fold")
@@ -126,5 +123,5 @@ def _rendered(rows: list[Row], columns: Columns) -> str:
         cells = (show(row) for show in columns.values())
         table.add_row(*(Text("" if cell is None else clean(str(cell))) for cell in cells))
     with console.capture() as captured:
-        console.print(table, width=None if console.is_terminal else UNLIMITED, crop=console.is_terminal)
+        console.print(table)
     return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())

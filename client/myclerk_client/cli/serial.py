@@ -72,16 +72,15 @@ async def lines(app: App, board: Board, port: str, watch: bool) -> None:
 
     Example: myclerk serial lines ttyUSB0 --watch
     """
-    async with await board.serial.open(port) as opened:
-        if not watch:
-            state = await opened.lines()
-            app.output.document(state, *(f"{name} {_level(state[name])}" for name in LINES if name in state))
-            return
-        stream = await opened.watch_lines()
-        async for event in stream:
-            moment = time.strftime("%H:%M:%S", time.localtime(event["timestamp_ns"] // 10**9))
-            thousandths = event["timestamp_ns"] // 10**6 % 1000
-            app.output.item(event, f"{moment}.{thousandths:03} {event['line']} {_level(event['value'])}")
+    opened = await board.serial.open(port)
+    if not watch:
+        state = await opened.lines()
+        app.output.document(state, *(f"{name} {_level(state[name])}" for name in LINES if name in state))
+        return
+    async for event in await opened.watch_lines():
+        moment = time.strftime("%H:%M:%S", time.localtime(event["timestamp_ns"] // 10**9))
+        thousandths = event["timestamp_ns"] // 10**6 % 1000
+        app.output.document(event, f"{moment}.{thousandths:03} {event['line']} {_level(event['value'])}")
 
 
 def _level(value: bool) -> str:
@@ -98,8 +97,8 @@ async def send_break(app: App, board: Board, port: str, duration: float, setting
 
     Example: myclerk serial break ttyUSB0 --duration 0.5
     """
-    async with await board.serial.open(port, **settings) as opened:
-        await opened.send_break(duration)
+    opened = await board.serial.open(port, **settings)
+    await opened.send_break(duration)
 
 
 @serial.command()
@@ -113,8 +112,8 @@ async def send(app: App, board: Board, port: str, data: str, settings: dict[str,
     Example: myclerk serial send ttyUSB0 $'AT\\r' --baud 115200
     """
     payload = sys.stdin.buffer.read() if data == "-" else os.fsencode(data)
-    async with await board.serial.open(port, **settings) as opened:
-        written = await opened.write(payload, drain=True)
+    opened = await board.serial.open(port, **settings)
+    written = await opened.write(payload, drain=True)
     if app.as_json:
         app.output.document({"written": written})
 
@@ -127,7 +126,7 @@ async def send(app: App, board: Board, port: str, data: str, settings: dict[str,
 @settings_options
 @with_board(limited=False)
 async def read(
-    app: App, board: Board, port: str, size: int | None, until: str | None, timeout: float | None,
+    app: App, board: Board, port: str, size: int | None, until: str | None, timeout: float | None,  # noqa: ASYNC109 (an option)
     settings: dict[str, Any],
 ) -> None:  # fmt: skip
     """Read from a port: what comes first, SIZE bytes, or up to a TEXT.
@@ -136,17 +135,17 @@ async def read(
 
     Example: myclerk serial read ttyUSB0 --until $'\\n' --timeout 5
     """
-    async with await board.serial.open(port, **settings) as opened:
-        if until is not None:
-            end = os.fsencode(until)
-            data = await opened.read_until(end, limit=size or 1 << 20, timeout=timeout)
-            complete = data.endswith(end) or len(data) == size
-        elif size is not None:
-            data = await opened.read_exactly(size, timeout=timeout)
-            complete = len(data) == size
-        else:
-            data = await opened.read(timeout=timeout)
-            complete = bool(data)
+    opened = await board.serial.open(port, **settings)
+    if until:
+        end = os.fsencode(until)
+        data = await opened.read_until(end, limit=size or 1 << 20, timeout=timeout)
+        complete = data.endswith(end) or len(data) == size
+    elif size is not None:
+        data = await opened.read_exactly(size, timeout=timeout)
+        complete = len(data) == size
+    else:
+        data = await opened.read(timeout=timeout)
+        complete = bool(data)
     app.output.data(data)
     if not complete:
         raise OperationTimeout(f"only {len(data)} bytes came before the time was over")

@@ -71,6 +71,7 @@ class SerialDriver(Driver):
             os.close(fd)
             raise
         tty = OpenTty(fd, name, self.context)
+        tty.exclusive = wanted["exclusive"]
         self._open[os.fstat(fd).st_rdev] = tty
         return SerialPort(resource, tty, effective, self._interval)
 

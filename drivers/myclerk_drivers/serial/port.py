@@ -63,6 +63,7 @@ class SerialPort(Handle):
         """
         check(settings)
         self._adopt(self._borrow("these settings", lambda fd: configure(fd, self.resource.name, settings)))
+        self._tty.exclusive = settings.get("exclusive", self._tty.exclusive)
         return self.settings
 
     @serves("SERIAL_DATA_WRITE", access=Access.WRITE)

@@ -26,7 +26,8 @@ class OpenTty:
     """A non-blocking tty on the event loop, and on worker threads that borrow its descriptor for a while.
 
     It can be built on any thread; :meth:`borrow` and :meth:`end_error` are for any thread, all else is for
-    the event loop's. ``closed`` is set when the last user has let go of the descriptor and it is closed.
+    the event loop's. ``closed`` is set when the last user has let go of the descriptor and it is closed;
+    ``exclusive`` notes that it is held by our own TIOCEXCL.
     """
 
     def __init__(self, fd: int, name: str, context: DriverContext) -> None:
@@ -34,6 +35,7 @@ class OpenTty:
         self.name = name
         self.context = context
         self.closed = threading.Event()
+        self.exclusive = False
         self._users = 1
         self._lock = threading.Lock()
         self._error: OperationError | None = None
@@ -205,7 +207,8 @@ class OpenTty:
     def _release(self) -> None:
         with suppress(OSError):
             kernel.flush(self.fd, "both")
-            kernel.set_exclusive(self.fd, False)
+            if self.exclusive:  # else it would be another program's
+                kernel.set_exclusive(self.fd, False)
         self._leave()
 
     def _leave(self) -> None:

@@ -138,6 +138,9 @@ class Writer:
             if entry.is_barrier:
                 settle(entry.future)
                 break
+            if entry.future.done():  # timed out or cancelled: the rest is not sent
+                queue.popleft()
+                continue
             try:
                 entry.push(self.tty)
             except OperationError as error:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..payloads import Data, pack, shortened, unpack
+from ..payloads import Data, pack_present, shortened, unpack
 from ..status import LocalError, OperationError
 from .names import python_name, to_python_names, to_wire_names, wire_name
 from .shapes import Check, Mismatch, Rename, Shape, describe, unexpected
@@ -102,7 +102,7 @@ class MapType(Shape):
 
         Values are not validated: the receiver does that. Raises LocalError for a name that the rule lacks.
         """
-        return pack(self.encode_map(values))
+        return pack_present(self.encode_map(values))
 
     def encode_map(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The values by wire name, at every level, without those that are None. Raises as :meth:`encode`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import struct
@@ -286,22 +287,21 @@ def test_ports_that_cannot_be_opened(run: Run, pty: Pty, tmp_path: Path) -> None
 def test_a_port_in_use_is_a_conflict(run: Run, pty: Pty) -> None:
     async def main() -> None:
         driver = driver_for(pty)
+        fd = os.open(pty.path, os.O_RDWR | os.O_NOCTTY)
+        try:
+            fcntl.ioctl(fd, termios.TIOCEXCL)
+            with pytest.raises(Conflict, match="held exclusively") as refusal:
+                await open_port(driver)
+            assert refusal.value.details["errno"] == "EBUSY"
+        finally:
+            fcntl.ioctl(fd, termios.TIOCNXCL)
+            os.close(fd)
         port = await open_port(driver, exclusive=False)
         with pytest.raises(Conflict, match="open already"):
             await open_port(driver, baud=300)
         assert "speed 9600 baud" in pty.stty()
         port.close()
         (await open_port(driver)).close()  # waits until the kernel has closed the first one
-        fd = os.open(pty.path, os.O_RDWR | os.O_NOCTTY)
-        other = driver_for(pty)
-        try:
-            termios_settings.fcntl.ioctl(fd, termios.TIOCEXCL)
-            with pytest.raises(Conflict, match="held exclusively") as refusal:
-                await open_port(other)
-            assert refusal.value.details["errno"] == "EBUSY"
-        finally:
-            termios_settings.fcntl.ioctl(fd, termios.TIOCNXCL)
-            os.close(fd)
 
     run(main())
 
@@ -311,11 +311,11 @@ def test_opening_takes_other_users_out(run: Run, pty: Pty) -> None:
         fd = os.open(pty.path, os.O_RDWR | os.O_NOCTTY)
         try:
             async with opened(pty):
-                assert struct.unpack("i", termios_settings.fcntl.ioctl(fd, 0x80045440, bytes(4))) == (1,)
+                assert struct.unpack("i", fcntl.ioctl(fd, 0x80045440, bytes(4))) == (1,)
             async with opened(pty, exclusive=False) as port:
-                assert struct.unpack("i", termios_settings.fcntl.ioctl(fd, 0x80045440, bytes(4))) == (0,)
+                assert struct.unpack("i", fcntl.ioctl(fd, 0x80045440, bytes(4))) == (0,)
                 await slow(port.configure, exclusive=True)
-                assert struct.unpack("i", termios_settings.fcntl.ioctl(fd, 0x80045440, bytes(4))) == (1,)
+                assert struct.unpack("i", fcntl.ioctl(fd, 0x80045440, bytes(4))) == (1,)
         finally:
             os.close(fd)
 

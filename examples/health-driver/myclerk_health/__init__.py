@@ -1,0 +1,1 @@
+"""A sample driver of a third party: the health of a board (docs/drivers.md walks through it)."""

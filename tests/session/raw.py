@@ -1,0 +1,269 @@
+"""Both ends by hand: every field of every message is the test's to choose, well-formed or not."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from myclerk_protocol import exchange, header, keys, payloads
+from myclerk_protocol.agent_session import AgentSession
+from myclerk_protocol.client_session import ClientSession
+from myclerk_protocol.events import AgentEvent, ClientEvent
+from myclerk_protocol.exchange import Mode, Offer
+from myclerk_protocol.keys import Direction
+from myclerk_protocol.operations import Opcode
+from myclerk_protocol.seal import Aead, Opened, Opener, Sealer
+from pair import IDENTITIES, AgentSide, Trust
+
+
+class RawClient:
+    """A client whose messages the test writes; :meth:`send` answers with what the agent sent, opened."""
+
+    def __init__(self, agent: AgentSide, version: int = 1, mode: Mode = Mode.HYBRID) -> None:
+        self.side = agent
+        self.version = version
+        self.mode = mode
+        self.agent: AgentSession = agent.accept()
+        self.events: list[AgentEvent] = []
+        self.last_id = 1
+        self.environment = agent.world.environment(b"raw")
+        self.offer = Offer(mode, self.environment)
+        self.nonce = b"initiate"
+        self.transcript = b""
+        self.key = b""
+        self.session_id = 0
+        self.sealer: Sealer
+        self.opener: Opener
+
+    # -- unsealed ------------------------------------------------------------------------------------------
+
+    def fields(self, **changes: Any) -> dict[str, Any]:
+        """The map of a SESSION_INIT by wire name; ``changes`` by Python name, None leaves a key out."""
+        fields = {
+            "nonce": self.nonce,
+            "timestamp": int(self.environment.wall()),
+            "kex-mode": int(self.mode),
+            "x25519-public": self.offer.x25519_public,
+            "mlkem-public": self.offer.mlkem_public,
+            **{name.replace("_", "-"): value for name, value in changes.items()},
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def handshake_message(self, fields: dict[str, Any] | bytes, **changes: Any) -> bytes:
+        """A handshake message around ``fields``; ``changes`` are header fields."""
+        values = {
+            "version": self.version,
+            "tier": 4,
+            "opcode": Opcode.SESSION_INIT,
+            "timestamp": int(self.environment.wall()),
+            "request_id": 1 if self.version else 0,
+            **changes,
+        }
+        body = fields if isinstance(fields, bytes) else payloads.pack(fields)
+        return header.encode_plain(header.Header(**values), body)
+
+    def deliver(self, message: bytes) -> list[bytes]:
+        """Hand one message to the agent; what it sends then."""
+        events = self.agent.receive(message)
+        self.events += events
+        for event in events:
+            self.side.handle(self.agent, event)
+        sent: list[bytes] = self.agent.outbox.take()
+        return sent
+
+    def refused(self, message: bytes) -> tuple[header.Header, dict[str, Any]]:
+        """Hand over a message that gets one unsealed answer: its header and map."""
+        (answer,) = self.deliver(message)
+        head, payload = header.decode_plain(answer)
+        return head, payloads.unpack(payload)
+
+    # -- a session -----------------------------------------------------------------------------------------
+
+    def handshake(self, **changes: Any) -> dict[str, Any]:
+        """Complete SESSION_INIT; the fields of the agent's KEY_EXCHANGE_COMPLETE."""
+        init = self.handshake_message(self.fields(**changes))
+        ack, complete = self.deliver(init)
+        head, payload = header.decode_plain(ack)
+        fields = payloads.unpack(payload)
+        shared = self.offer.shared(fields["x25519-public"], fields.get("mlkem-ciphertext"))
+        self.transcript = hashlib.sha256(init + ack).digest()
+        key = keys.session_key(shared, self.nonce, fields["nonce"], self.transcript)
+        self.begin(key, head.session_id, Aead.AES256GCM if 3 in fields["selected-capabilities"] else Aead.CHACHA20)
+        opened = self.open(complete)
+        assert (opened.opcode, opened.push, opened.tier) == (Opcode.KEY_EXCHANGE_COMPLETE, True, 4)
+        return payloads.unpack(opened.payload)
+
+    def begin(self, key: bytes, session_id: int, aead: Aead = Aead.CHACHA20, key_id: int = 1) -> None:
+        """Seal and open under the epoch of ``key`` from now on."""
+        self.session_id = session_id
+        self.aead = aead
+        self.switch_sealer(key, key_id)
+        self.switch_opener(key, key_id)
+
+    def switch_sealer(self, key: bytes, key_id: int) -> None:
+        """Seal under ``key`` from now on."""
+        self.key = key
+        self.sealer = Sealer(self.aead, keys.traffic(key, Direction.CLIENT), key_id)
+
+    def switch_opener(self, key: bytes, key_id: int) -> None:
+        """Open under ``key`` from now on."""
+        self.opener = Opener(self.aead, keys.traffic(key, Direction.AGENT), key_id, self.session_id)
+
+    def register(self) -> list[Opened]:
+        """Authenticate; the agent's answers."""
+        proof = Trust(IDENTITIES["device"], self.side.identity).again(self.transcript)
+        return self.send(Opcode.CLIENT_REGISTER, payloads.pack(proof))
+
+    def seal(
+        self,
+        opcode: int,
+        payload: bytes = b"",
+        *,
+        tier: int = 3,
+        request_id: int | None = None,
+        push: bool = False,
+        compressed: bool = False,
+        version: int | None = None,
+    ) -> bytes:
+        """One sealed message; the Request ID is the next one unless given."""
+        version = self.version if version is None else version
+        if request_id is None:
+            self.last_id += 1
+            request_id = self.last_id
+        return self.sealer.seal(
+            version,
+            tier,
+            opcode,
+            self.session_id,
+            request_id,
+            int(self.environment.wall()),
+            payload,
+            push,
+            compressed,
+        )
+
+    def open(self, message: bytes) -> Opened:
+        """One message of the agent, opened."""
+        opened: Opened = self.opener.open(message, int(self.side.environment.wall()))
+        return opened
+
+    def send(self, opcode: int, payload: bytes = b"", **options: Any) -> list[Opened]:
+        """Seal and deliver one message (options as :meth:`seal`); what the agent sent, opened."""
+        return [self.open(message) for message in self.deliver(self.seal(opcode, payload, **options))]
+
+    def answers(self) -> list[Opened]:
+        """What the agent has to say by itself, opened."""
+        return [self.open(message) for message in self.agent.outbox.take()]
+
+    def tick(self, seconds: float) -> list[Opened]:
+        """Let time pass for the agent alone; what it sends then, opened."""
+        self.side.world.advance(seconds)
+        self.events += self.agent.tick()
+        return self.answers()
+
+
+def authenticated(agent: AgentSide, version: int = 1, mode: Mode = Mode.HYBRID, **changes: Any) -> RawClient:
+    """A raw client in an authenticated session; ``changes`` are fields of its SESSION_INIT."""
+    client = RawClient(agent, version, mode)
+    client.handshake(**changes)
+    (answer,) = client.register()
+    assert not payloads.unpack(answer.payload).get("status")
+    return client
+
+
+class RawAgent:
+    """An agent whose messages the test writes, against a real client."""
+
+    def __init__(self, client: ClientSession, side: AgentSide) -> None:
+        self.client = client
+        self.side = side
+        self.events: list[ClientEvent] = []
+        client.start()
+        (self.init,) = client.outbox.take()
+        head, payload = header.decode_plain(self.init)
+        self.asked = payloads.unpack(payload)
+        self.request_id = head.request_id
+
+    def ack(self, header_changes: dict[str, Any] | None = None, **changes: Any) -> bytes:
+        """A SESSION_ACK that fits the client's SESSION_INIT, but for the changes."""
+        public, ciphertext, self.shared = exchange.answer(
+            self.side.environment, self.asked["x25519-public"], self.asked.get("mlkem-public")
+        )
+        fields = {
+            "session-id": 7,
+            "nonce": b"responds",
+            "selected-tier": 5,
+            "selected-kex-mode": self.asked["kex-mode"],
+            "x25519-public": public,
+            "mlkem-ciphertext": ciphertext,
+            "selected-capabilities": [2],
+            **{name.replace("_", "-"): value for name, value in changes.items()},
+        }
+        values = {
+            "version": 1,
+            "tier": 4,
+            "opcode": Opcode.SESSION_ACK,
+            "session_id": 7,
+            "timestamp": int(self.side.environment.wall()),
+            "request_id": 1,
+            **(header_changes or {}),
+        }
+        message: bytes = header.encode_plain(header.Header(**values), payloads.pack(fields))
+        self.transcript = hashlib.sha256(self.init + message).digest()
+        self.key = keys.session_key(self.shared, self.asked["nonce"], b"responds", self.transcript)
+        self.sealer = Sealer(Aead.CHACHA20, keys.traffic(self.key, Direction.AGENT), 1)
+        self.opener = Opener(Aead.CHACHA20, keys.traffic(self.key, Direction.CLIENT), 1, 7)
+        return message
+
+    def seal(
+        self,
+        opcode: int,
+        payload: bytes = b"",
+        *,
+        tier: int = 3,
+        request_id: int = 0,
+        push: bool = False,
+        compressed: bool = False,
+        version: int = 1,
+    ) -> bytes:
+        """One sealed message of the agent."""
+        now = int(self.side.environment.wall())
+        return self.sealer.seal(version, tier, opcode, 7, request_id, now, payload, push, compressed)
+
+    def proof(self, **options: Any) -> bytes:
+        """The agent's KEY_EXCHANGE_COMPLETE."""
+        options = {"tier": 4, "request_id": 1, "push": True, **options}
+        opcode = options.pop("opcode", Opcode.KEY_EXCHANGE_COMPLETE)
+        return self.seal(opcode, payloads.pack(self.side.proof(self.transcript)), **options)
+
+    def deliver(self, message: bytes) -> list[ClientEvent]:
+        """Hand one message to the client; what followed from it."""
+        events: list[ClientEvent] = self.client.receive(message)
+        self.events += events
+        return events
+
+    def received(self) -> list[Opened]:
+        """What the client sent, opened."""
+        now = int(self.side.environment.wall())
+        return [self.opener.open(message, now) for message in self.client.outbox.take()]
+
+    def answer_registration(self, **fields: Any) -> None:
+        """Answer the client's CLIENT_REGISTER with success and a ticket."""
+        (request,) = (m for m in self.received() if m.opcode == Opcode.CLIENT_REGISTER)
+        expires_at = int(self.side.environment.wall()) + 86400
+        values = {"ticket": bytes(64), "ticket-tag": bytes(16), "expires-at": expires_at, **fields}
+        self.deliver(
+            self.seal(Opcode.CLIENT_REGISTER, payloads.pack(values), request_id=request.request_id)
+        )
+
+
+def raw_agent(side: AgentSide, **options: Any) -> RawAgent:
+    """A raw agent that has answered a client's SESSION_INIT and registration."""
+    client = ClientSession(
+        side.world.environment(b"client"), Trust(IDENTITIES["device"], side.identity), **options
+    )
+    agent = RawAgent(client, side)
+    agent.deliver(agent.ack())
+    agent.deliver(agent.proof())
+    agent.answer_registration()
+    return agent

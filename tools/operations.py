@@ -1,0 +1,141 @@
+"""Render docs/operations.md: every operation, who serves it, how it is called, and what proved it.
+
+Registry, drivers, schema and client are asked themselves; ``docs/evidence.json`` says what the end-to-end tests
+drove through a running agent (``make operations`` writes both).
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from myclerk_agent.drivers import installed
+from myclerk_agent.system import SystemOperations
+from myclerk_drivers.base import Serving, served_by
+from myclerk_protocol.operations import OPERATIONS, Operation
+from myclerk_protocol.schema import Schema
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "operations.md"
+EVIDENCE = ROOT / "docs" / "evidence.json"
+CLIENT = ROOT / "client" / "myclerk_client"
+
+SESSION_LAYER = frozenset({"session", "key"})
+COMMANDS = {
+    "KEEPALIVE": "myclerk ping",
+    "CLIENT_REGISTER": "myclerk pair",
+    "CLIENT_REVOKE": "myclerk-agent devices --revoke",
+    "CLIENT_LIST": "myclerk-agent devices",
+    "DEVICE_LIST": "myclerk devices",
+    "DEVICE_CAPABILITIES": "myclerk operations",
+    "DEVICE_LOCK": "myclerk lock",
+    "DEVICE_UNLOCK": "myclerk lock",
+    "SERIAL_PORT_LIST": "myclerk serial list",
+    "SERIAL_PORT_OPEN": "myclerk serial console",
+    "SERIAL_PORT_CLOSE": "myclerk serial console",
+    "SERIAL_PORT_CONFIGURE": "myclerk serial link",
+    "SERIAL_DATA_WRITE": "myclerk serial send",
+    "SERIAL_DATA_READ": "myclerk serial read",
+    "SERIAL_CONTROL_SET": "myclerk serial console",
+    "SERIAL_CONTROL_GET": "myclerk serial lines",
+    "SERIAL_BREAK": "myclerk serial break",
+}
+"""The shortest command that drives an operation; a test checks that each exists."""
+
+HEADER = """\
+# Operations
+
+Made by `make operations` from the registry and from what the end-to-end tests drove through a running agent.
+Do not edit. An empty *proven on* means that no test has driven the operation yet; an operation without a
+driver is answered UNSUPPORTED.
+
+{proven} of {total} operations are proven.
+"""
+COLUMNS = ("code", "operation", "served by", "access", "schema", "client call", "command", "proven on")
+
+
+def servings() -> dict[str, tuple[str, Serving]]:
+    """Who serves each operation: name -> (driver or "agent", marking)."""
+    found = {name: ("agent", serving) for name, (_, serving) in served_by(SystemOperations).items()}
+    for driver_name, point in installed().items():
+        driver = point.load()
+        for owner in (driver, *driver.handles):
+            for name, (_, serving) in served_by(owner).items():
+                found[name] = (f"drivers/{driver_name}", serving)
+    return found
+
+
+def client_calls(directory: Path = CLIENT) -> dict[str, str]:
+    """The public client method in which each operation's name stands: "SerialPort.write"."""
+    calls: dict[str, str] = {}
+    names = {operation.name for operation in OPERATIONS}
+    for path in sorted(directory.glob("*.py")):
+        for owner in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(owner, ast.ClassDef):
+                continue
+            for method in owner.body:
+                if not isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef):
+                    continue
+                for node in ast.walk(method):
+                    if isinstance(node, ast.Constant) and node.value in names:
+                        calls.setdefault(str(node.value), f"{owner.name}.{method.name}")
+    return calls
+
+
+def row(
+    operation: Operation,
+    served: dict[str, tuple[str, Serving]],
+    calls: dict[str, str],
+    evidence: dict[str, dict[str, str]],
+) -> tuple[str, ...]:
+    """One line of the table."""
+    name = operation.name
+    by, serving = served.get(name, ("", None))
+    if operation.family in SESSION_LAYER or name == "CLIENT_REGISTER":
+        by = by or "session layer"
+    try:
+        schema = Schema.load().source(name)
+    except KeyError:
+        schema = ""
+    access = serving.access.name.lower().replace("_", "-") if serving else ""
+    backends = ", ".join(sorted(evidence.get(name, {})))
+    call, command = calls.get(name, ""), COMMANDS.get(name, "")
+    return (
+        f"0x{operation.code:04X}",
+        name,
+        by,
+        access,
+        schema,
+        f"`{call}`" if call else "",
+        f"`{command}`" if command else "",
+        backends,
+    )
+
+
+def render(evidence: dict[str, dict[str, str]]) -> str:
+    """The whole page."""
+    served, calls = servings(), client_calls()
+    families: dict[str, list[Operation]] = defaultdict(list)
+    for operation in OPERATIONS:
+        families[operation.family].append(operation)
+    proven = sum(operation.name in evidence for operation in OPERATIONS)
+    parts = [HEADER.format(proven=proven, total=len(OPERATIONS))]
+    for family, operations in families.items():
+        parts += [f"\n## {family}\n", "| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+        parts += ["| " + " | ".join(row(op, served, calls, evidence)) + " |" for op in operations]
+    return "\n".join(parts) + "\n"
+
+
+def main() -> int:
+    """Write the page, and the evidence with it."""
+    evidence = json.loads(EVIDENCE.read_text())
+    PAGE.write_text(render(evidence))
+    sys.stdout.write(f"{PAGE.relative_to(ROOT)}: {len(evidence)} operations proven\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
