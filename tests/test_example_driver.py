@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-import support
-from tracing import Trace
 
+import support
 from myclerk_client import BadRequest, Board, EventStream, KnownBoards, NotFound, pair
 from myclerk_protocol.status import LocalError
+from tracing import Trace
 
 pytestmark = pytest.mark.agent_process
 
@@ -128,11 +128,13 @@ def test_a_handle_measures_from_one_look_to_the_next(sample_boards: KnownBoards,
 
 def test_two_sessions_measure_at_once(sample_boards: KnownBoards, sample: Any) -> None:
     async def story(board: Board) -> None:
-        async with await sample.Health(board).monitor():
-            async with await Board.connect("bench", boards=sample_boards) as other:
-                async with await sample.Health(other).monitor() as monitor:
-                    await asyncio.sleep(0.1)
-                    assert await monitor.read() is not None
+        async with (
+            await sample.Health(board).monitor(),
+            await Board.connect("bench", boards=sample_boards) as other,
+            await sample.Health(other).monitor() as monitor,
+        ):
+            await asyncio.sleep(0.1)
+            assert await monitor.read() is not None
 
     on_board(sample_boards, story)
 

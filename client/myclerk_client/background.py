@@ -96,7 +96,7 @@ class _Call:
             os.eventfd_write(self.answer.fd, 1)
 
     def _release(self, ended: threading.Event) -> None:
-        self.error = None
+        self.error = None  # its traceback may hold this call
         os.eventfd_write(self.answer.fd, 1)
         os.eventfd_read(self.answer.fd)  # now it is empty, whether or not its thread has read it
         self.thread.answers.append(self.answer)
@@ -106,7 +106,7 @@ class _Call:
 class LoopThread:
     """A daemon thread that runs one event loop (uvloop's where it is installed) until the program's exit.
 
-    ``over`` is None, or the sentence that says why no call can be made any more; ``answers`` are free for use.
+    ``over`` is None, or the sentence that says why no call can be made any more; ``answers`` are free to use.
     """
 
     def __init__(self) -> None:

@@ -69,12 +69,12 @@ __all__ = [
 class Batch:
     """Requests added inside ``with board.batch() as batch`` leave together when the block ends.
 
-    They execute in the order added; each has its own answer: awaiting the future that :meth:`add` returned
-    gives it or raises its error. The block's end waits for all, and raises nothing by itself.
+    They execute in the order added; each has its own answer: awaiting what :meth:`add` returned gives it or
+    raises its error. The block's end waits for all, and raises nothing by itself.
     """
 
     def __init__(self, link: Any) -> None: ...
-    def add(self, operation: str, **fields: Any) -> Pending[dict[str, Any]]:
+    def add(self, operation: str, /, **fields: Any) -> Pending[dict[str, Any]]:
         """Add a request by registry name and Python field names; an awaitable of its answer."""
 
     def __enter__(self) -> Batch: ...

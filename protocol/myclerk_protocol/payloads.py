@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn, TypeAlias
 
-from msgpack import Packer, Unpacker, UnpackException, unpackb
+from msgpack import Packer, Unpacker, UnpackException, packb, unpackb
 
 from .status import BadRequest, LocalError
 
@@ -27,7 +27,8 @@ FIXMAP = 0x80  # the header of a map of n <= 15 pairs is FIXMAP + n
 UNPROVEN_SIZE = 256  # below this a payload that lies about its lengths cannot make msgpack allocate much
 LOCATED_PAIRS = 256  # how many pairs are searched for the key at fault, so that a refusal stays cheap
 SHOWN_CHARACTERS = 64  # of a peer's key, in a message that goes back to it
-_pack = Packer().pack  # one for all: a third of what making one for each payload costs
+# One packer for all costs a third of one for each payload; msgpack's pure Python form is not safe in threads.
+_pack = packb if Packer.__module__ == "msgpack.fallback" else Packer().pack
 
 UNPACKING_ERRORS = (ValueError, TypeError, OverflowError, RecursionError, UnpackException)
 

@@ -85,7 +85,7 @@ def rate(code: int) -> Callable[[list[Any]], None]:
         (flags(2, termios.PARENB | termios.PARODD), {"parity": "odd"}),
         (flags(2, termios.PARENB | termios.PARODD | CMSPAR), {"parity": "mark"}),
         (flags(2, termios.PARENB | CMSPAR), {"parity": "space"}),
-        (flags(2, termios.CS7, termios.CSIZE), {}),
+        (flags(2, termios.CS7 | termios.PARENB | termios.CSTOPB, termios.CSIZE), {"stop_bits": 2}),
     ],
 )
 def test_what_tcsetattr_sets_is_seen(
