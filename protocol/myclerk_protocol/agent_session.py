@@ -301,13 +301,14 @@ class AgentSession:
             return self._admit_version_0(request)
         if request_id == 0:
             return True
-        verdict = record.ledger.admit(request_id)
+        ledger = record.ledger
+        verdict = ledger.admit(request_id)
         if verdict is Verdict.EXECUTE:
-            if len(record.ledger.running) <= self.policy.requests_in_flight:
+            if len(ledger.running) <= self.policy.requests_in_flight:
                 return True
             self.refuse(request, TooMany("too many requests in flight; await some answers"))
         elif verdict is Verdict.ANSWERED:
-            kept = record.ledger.kept(request_id)
+            kept = ledger.kept(request_id)
             self.outbox.send(1, kept.tier, kept.opcode, request_id, kept.payload)
         elif verdict is Verdict.FORGOTTEN:
             self._answer_once(

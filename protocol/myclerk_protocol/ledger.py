@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 KEPT_ANSWERS = 256
 KEPT_BYTES = 1 << 20
@@ -19,8 +19,7 @@ class Verdict(Enum):
     STALE = "stale"  # an ID not above the highest seen: BAD_REQUEST, not executed
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """An answer as it was sent: opcode, tier and payload."""
 
     opcode: int

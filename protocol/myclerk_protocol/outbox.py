@@ -13,6 +13,9 @@ NOP = REGISTRY.by_name("NOP").code
 CLIENT_REGISTER = REGISTRY.by_name("CLIENT_REGISTER").code
 GATHER_BELOW = 4096
 """Payloads of this size or more gain nothing by sharing a seal, and would be copied once more."""
+FRAMING = 256
+"""Counted for each message of a batch beside its payload, so that one never holds more than 1,024."""
+BATCH_SIZE = 1024 * FRAMING
 OVERHEAD = 64
 """More than header, tag and inner framing of any message take, in bytes."""
 
@@ -48,7 +51,7 @@ class Outbox:
         self._messages: list[bytes] = []
         self._inner: list[tuple[int, int, bool, bytes]] = []
         self._inner_tier = 0
-        self._inner_size = 0
+        self._inner_room = 0
 
     def send(
         self,
@@ -62,19 +65,22 @@ class Outbox:
     ) -> None:
         """Seal or gather one message. A payload above the limit becomes a TOO_LARGE answer."""
         size = len(payload)
-        if size > self._limit:
-            error = TooLarge(f"the answer has {size} bytes, above the limit of {self._limit}; ask for less")
-            payload, compress = payloads.pack(error_fields(error)), False
         if (
-            self.gather
+            size < GATHER_BELOW
+            and self.gather
             and version
-            and size < GATHER_BELOW
             and opcode >= 0x0100
             and opcode != CLIENT_REGISTER
             and not (compress and size >= compression.MINIMUM_SIZE)
         ):
-            self._gather(tier, opcode, request_id, push, payload)
+            if tier != self._inner_tier or self._inner_room <= size:
+                self._begin_inner(tier)
+            self._inner.append((opcode, request_id, push, payload))
+            self._inner_room -= size + FRAMING
             return
+        if size > self._limit:
+            error = TooLarge(f"the answer has {size} bytes, above the limit of {self._limit}; ask for less")
+            payload, compress = payloads.pack(error_fields(error)), False
         if self._inner:
             self._seal_inner()
         compressed = compress and size >= compression.MINIMUM_SIZE
@@ -108,25 +114,17 @@ class Outbox:
         if self._inner:
             self._seal_inner()
 
-    def _gather(self, tier: int, opcode: int, request_id: int, push: bool, payload: bytes) -> None:
-        inner = self._inner
-        if inner:
-            full = len(inner) == tunnel.MAX_MESSAGES or self._inner_size + len(payload) > self._limit // 2
-            if full or tier != self._inner_tier:
-                self._seal_inner()
-                inner = self._inner
+    def _begin_inner(self, tier: int) -> None:
+        """Gather anew: at first, at another tier, or when the batch under way is full."""
+        if self._inner:
+            self._seal_inner()
         elif not self._messages:
-            inner.append((opcode, request_id, push, payload))
-            self._inner_tier, self._inner_size = tier, len(payload) + 16
             self.wakeup()
-            return
-        inner.append((opcode, request_id, push, payload))
         self._inner_tier = tier
-        self._inner_size += len(payload) + 16
+        self._inner_room = min(self._limit, BATCH_SIZE)
 
     def _seal_inner(self) -> None:
-        inner, self._inner = self._inner, []
-        self._inner_size = 0
+        inner, self._inner, self._inner_room = self._inner, [], 0
         assert self.channel is not None
         if len(inner) == 1:
             opcode, request_id, push, payload = inner[0]

@@ -155,8 +155,9 @@ def test_a_board_that_is_not_there_cannot_be_reached(run: Run) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["nonsense"], ["--nonsense", "ping"], ["ping", "--count", "0"], ["ping", "--timeout", "0"], ["lock", "x"],
-        ["lock", "x", "no-such-program-here"], ["serial", "console"], ["serial", "console", "x", "--baud", "0"],
+        ["nonsense"], ["--nonsense", "ping"], ["ping", "--count", "0"], ["ping", "--timeout", "0"],
+        ["lock", "x"], ["lock", "x", "no-such-program-here"], ["serial", "console"],
+        ["serial", "console", "x", "--baud", "0"],
         ["serial", "console", "x", "--parity", "maybe"], ["serial", "break", "x", "--duration", "11"],
         ["serial", "console", "x", "--data-bits", "9"], ["completion", "tcsh"],
         ["serial", "console", "x", "--log", "/nowhere/at/all"],
@@ -275,7 +276,7 @@ def complete(run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[st
         monkeypatch.setenv("COMP_CWORD", str(len(words)))
         code, out, err = run()
         assert (code, err) == (0, "")
-        return [line.partition(",")[2] for line in out.splitlines()]
+        return [line.partition(",")[2] for line in out.splitlines() if line]
 
     return complete
 

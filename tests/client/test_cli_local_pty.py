@@ -150,7 +150,7 @@ def test_bytes_pass_both_ways(pty: LocalPty, program: int) -> None:
             heard += (await hear(pty)).data
         assert heard == everything
         await pty.write(everything)
-        time.sleep(0.05)
+        await asyncio.sleep(0.05)
         assert os.read(program, 4096) == everything
 
     run(story)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import signal
+from typing import Any
 
 import click
 import pytest
@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from myclerk_client import AgentNotTrusted, ConnectionLost, NotPaired, SessionLost
 from myclerk_client.cli.outcomes import OUTCOMES, Interrupted, epilog, outcome, report
-from myclerk_client.cli.output import Output, clean, data_record, jsonable
+from myclerk_client.cli.output import Columns, Output, clean, data_record, jsonable
 from myclerk_protocol.status import (
     BadRequest,
     Conflict,
     DeviceGone,
     Forbidden,
     HardwareError,
+    InvalidSession,
     LocalError,
     MalformedMessage,
     NotFound,
@@ -48,12 +49,13 @@ HOSTILE = "ttyUSB0\x1b]0;owned\x07\x1b[2J\u202eexe\n\r\x9b31m"
         (NotPaired("no"), 3),
         (ConnectionLost("no"), 4),
         (SessionLost("no"), 4),
+        (InvalidSession("no"), 4),
         (AgentNotTrusted("no"), 5),
         (Unauthorized("no"), 5),
         (Forbidden("no"), 5),
         (Conflict("no", holder="ann"), 6),
         (OperationTimeout("no"), 7),
-        (asyncio.TimeoutError(), 7),
+        (TimeoutError(), 7),
         (DeviceGone("no"), 8),
         (ZeroDivisionError("no"), 70),
         (KeyboardInterrupt(), 130),
@@ -149,8 +151,11 @@ def test_json_has_the_names_of_the_wire() -> None:
     assert jsonable(value) == {"in-use": True, "list": [{"held-by": None}], "pair": [1, 2.5], "raw": "/w=="}
 
 
-ROWS = [{"name": "serial:ttyS0", "who": None}, {"name": "serial:" + "x" * 200, "who": HOSTILE}]
-COLUMNS = {"PORT": lambda row: row["name"], "USER": lambda row: row["who"]}
+ROWS: list[dict[str, Any]] = [
+    {"name": "serial:ttyS0", "who": None},
+    {"name": "serial:" + "x" * 200, "who": HOSTILE},
+]
+COLUMNS: Columns = {"PORT": lambda row: row["name"], "USER": lambda row: row["who"]}
 
 
 def test_a_table_breaks_no_line_and_ends_without_blanks(capsys: pytest.CaptureFixture[str]) -> None:

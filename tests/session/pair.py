@@ -15,7 +15,7 @@ from myclerk_protocol.events import AgentEvent, ClientEvent, Ended, Registration
 from myclerk_protocol.exchange import Mode
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.mesh.profiles import Identity, ProfileKind, parse_profile, verify_agent, verify_client
-from myclerk_protocol.operations import Opcode
+from myclerk_protocol.operations import REGISTRY, Opcode
 from myclerk_protocol.records import SessionRecord, SessionRegistry
 from myclerk_protocol.status import OperationError
 
@@ -83,6 +83,7 @@ class AgentSide:
         self.executed: list[tuple[int, int, bytes]] = []
         self.held: list[tuple[SessionRecord, Request]] = []
         self.admits = True
+        self.operations = REGISTRY
         self.serve: Callable[[Request], bytes | OperationError | None] = lambda request: b""
 
     def proof(self, transcript: bytes) -> Mapping[str, Any]:
@@ -95,7 +96,9 @@ class AgentSide:
 
     def accept(self) -> AgentSession:
         """The session of a new connection."""
-        return AgentSession(self.registry, self.environment, self.policy, self.proof, lambda: self.admits)
+        return AgentSession(
+            self.registry, self.environment, self.policy, self.proof, lambda: self.admits, self.operations
+        )
 
     def handle(self, session: AgentSession, event: AgentEvent) -> None:
         """Do what an agent does with an event of its session."""

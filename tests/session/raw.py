@@ -68,8 +68,14 @@ class RawClient:
         self.events += events
         for event in events:
             self.side.handle(self.agent, event)
-        sent: list[bytes] = self.agent.outbox.take()
-        return sent
+        return self.take()
+
+    def take(self) -> list[bytes]:
+        """What the agent sends now."""
+        messages: list[bytes] = self.agent.outbox.take()
+        if messages:
+            self.agent.sent()
+        return messages
 
     def refused(self, message: bytes) -> tuple[header.Header, dict[str, Any]]:
         """Hand over a message that gets one unsealed answer: its header and map."""
@@ -88,7 +94,9 @@ class RawClient:
         shared = self.offer.shared(fields["x25519-public"], fields.get("mlkem-ciphertext"))
         self.transcript = hashlib.sha256(init + ack).digest()
         key = keys.session_key(shared, self.nonce, fields["nonce"], self.transcript)
-        self.begin(key, head.session_id, Aead.AES256GCM if 3 in fields["selected-capabilities"] else Aead.CHACHA20)
+        self.begin(
+            key, head.session_id, Aead.AES256GCM if 3 in fields["selected-capabilities"] else Aead.CHACHA20
+        )
         opened = self.open(complete)
         assert (opened.opcode, opened.push, opened.tier) == (Opcode.KEY_EXCHANGE_COMPLETE, True, 4)
         return payloads.unpack(opened.payload)
@@ -153,7 +161,7 @@ class RawClient:
 
     def answers(self) -> list[Opened]:
         """What the agent has to say by itself, opened."""
-        return [self.open(message) for message in self.agent.outbox.take()]
+        return [self.open(message) for message in self.take()]
 
     def tick(self, seconds: float) -> list[Opened]:
         """Let time pass for the agent alone; what it sends then, opened."""
@@ -252,18 +260,14 @@ class RawAgent:
         (request,) = (m for m in self.received() if m.opcode == Opcode.CLIENT_REGISTER)
         expires_at = int(self.side.environment.wall()) + 86400
         values = {"ticket": bytes(64), "ticket-tag": bytes(16), "expires-at": expires_at, **fields}
-        self.deliver(
-            self.seal(Opcode.CLIENT_REGISTER, payloads.pack(values), request_id=request.request_id)
-        )
+        self.deliver(self.seal(Opcode.CLIENT_REGISTER, payloads.pack(values), request_id=request.request_id))
 
 
-def raw_agent(side: AgentSide, **options: Any) -> RawAgent:
-    """A raw agent that has answered a client's SESSION_INIT and registration."""
-    client = ClientSession(
-        side.world.environment(b"client"), Trust(IDENTITIES["device"], side.identity), **options
-    )
-    agent = RawAgent(client, side)
-    agent.deliver(agent.ack())
+def raw_agent(side: AgentSide, **changes: Any) -> RawAgent:
+    """A raw agent that has answered a client's SESSION_INIT (``changes`` as :meth:`ack`) and registration."""
+    trust = Trust(IDENTITIES["device"], side.identity)
+    agent = RawAgent(ClientSession(side.world.environment(b"client"), trust), side)
+    agent.deliver(agent.ack(**changes))
     agent.deliver(agent.proof())
     agent.answer_registration()
     return agent

@@ -158,10 +158,11 @@ def test_agent_that_was_not_pinned_gets_nothing(flaw: str) -> None:
         proof["signature"] = agent.side.identity.agent_proof(bytes(32)).signature
     else:
         stranger = IDENTITIES["device"]
-        proof |= {"profile": stranger.profile.raw, "signature": stranger.agent_proof(agent.transcript).signature}
-    sealed = agent.seal(
-        Opcode.KEY_EXCHANGE_COMPLETE, payloads.pack(proof), tier=4, request_id=1, push=True
-    )
+        proof |= {
+            "profile": stranger.profile.raw,
+            "signature": stranger.agent_proof(agent.transcript).signature,
+        }
+    sealed = agent.seal(Opcode.KEY_EXCHANGE_COMPLETE, payloads.pack(proof), tier=4, request_id=1, push=True)
     agent.deliver(sealed)
     assert _gave_up(agent)
 
@@ -206,7 +207,9 @@ def test_hint_at_another_tier_is_no_answer() -> None:
     assert isinstance(agent.events[-1].error, MalformedMessage)
 
 
-@pytest.mark.parametrize("change", [{"session_id": 1}, {"request_id": 0}, {"sequence": 1}, {"key_id": 3}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"session_id": 1}, {"request_id": 0}, {"sequence": 1}, {"key_id": 3}], ids=str
+)
 def test_hint_with_other_header_fields_is_bad(change: dict[str, int]) -> None:
     agent = _agent()
     _hint(agent, Status.FORBIDDEN, **change)

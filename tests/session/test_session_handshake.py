@@ -41,7 +41,13 @@ def test_ack_header_and_map(version: int, mode: Mode) -> None:
     assert len(fields.get("mlkem-ciphertext", bytes(1088))) == 1088
 
     head, _ = header.decode(complete)
-    assert (head.version, head.tier, head.encrypted, head.push, head.compressed) == (version, 4, True, True, False)
+    assert (head.version, head.tier, head.encrypted, head.push, head.compressed) == (
+        version,
+        4,
+        True,
+        True,
+        False,
+    )
     assert (head.opcode, head.request_id) == (Opcode.KEY_EXCHANGE_COMPLETE, version)
     assert (head.sequence, head.key_id, head.session_id) == (0, 1, fields["session-id"])
 
@@ -127,7 +133,9 @@ def test_every_tier_up_to_the_selected_one_is_served(version: int, tier: int) ->
 # -- capabilities --------------------------------------------------------------------------------------------
 
 
-def _selected(policy: Policy, offered: list[int] | None, mode: Mode = Mode.HYBRID, version: int = 1) -> list[int]:
+def _selected(
+    policy: Policy, offered: list[int] | None, mode: Mode = Mode.HYBRID, version: int = 1
+) -> list[int]:
     client = RawClient(agent_side(policy), version, mode)
     ack, _ = client.deliver(client.handshake_message(client.fields(capabilities=offered)))
     selected: list[int] = payloads.unpack(header.decode_plain(ack)[1])["selected-capabilities"]
@@ -180,7 +188,9 @@ def test_offer_without_a_usable_aead_is_unsupported(offered: list[int]) -> None:
 @pytest.mark.parametrize(("client_aes", "agent_aes"), [(True, True), (True, False), (False, True)])
 def test_aes_needs_both_sides(client_aes: bool, agent_aes: bool) -> None:
     connection = connected(agent_side(Policy(aes=agent_aes)), policy=Policy(aes=client_aes))
-    assert connection.client.state.selected.aead.name == ("AES256GCM" if client_aes and agent_aes else "CHACHA20")
+    assert connection.client.state.selected.aead.name == (
+        "AES256GCM" if client_aes and agent_aes else "CHACHA20"
+    )
     connection.client.request(WORK, b"")
     connection.pump()
     assert len(connection.answers) == 1

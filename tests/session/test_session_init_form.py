@@ -176,7 +176,9 @@ def test_resume_with_a_wrong_length(key: str, change: int) -> None:
     client = RawClient(agent_side())
     value = RESUME[key]
     assert isinstance(value, bytes)
-    message = client.handshake_message({**RESUME, key: bytes(len(value) + change)}, opcode=Opcode.SESSION_RESUME)
+    message = client.handshake_message(
+        {**RESUME, key: bytes(len(value) + change)}, opcode=Opcode.SESSION_RESUME
+    )
     answer = client.refused(message)[1]
     assert (answer["status"], answer["key"]) == (Status.BAD_REQUEST, key)
 

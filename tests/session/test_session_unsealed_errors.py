@@ -13,7 +13,15 @@ FORMS = [(version, tier) for version in (0, 1) for tier in (1, 2, 4)]
 
 
 def _message(version: int, tier: int, opcode: int, **fields: int) -> bytes:
-    values = {"session_id": 9, "nonce": 8, "key_id": 7, "sequence": 6, "timestamp": 5, "request_id": 4, **fields}
+    values = {
+        "session_id": 9,
+        "nonce": 8,
+        "key_id": 7,
+        "sequence": 6,
+        "timestamp": 5,
+        "request_id": 4,
+        **fields,
+    }
     known = values if version else {**values, "request_id": 0}
     return header.encode_plain(header.Header(version, tier, opcode=opcode, **known), b"\x80")
 

@@ -12,7 +12,17 @@ from typing import Any
 
 import click
 
-from myclerk_protocol.status import BadRequest, Conflict, DeviceGone, LocalError, NotFound, Unsupported
+from myclerk_protocol.status import (
+    BadRequest,
+    Conflict,
+    DeviceGone,
+    InvalidSession,
+    LocalError,
+    NotFound,
+    ServiceUnavailable,
+    TooMany,
+    Unsupported,
+)
 
 from ..board import Board
 from ..errors import ConnectionLost
@@ -26,6 +36,9 @@ log = logging.getLogger("myclerk.cli")
 
 FIRST_RETRY, LAST_RETRY = 0.5, 5.0
 """Seconds between attempts to get a lost board back."""
+LOST = (ConnectionLost, InvalidSession)
+NOT_YET = (Conflict, NotFound, TooMany, ServiceUnavailable)
+"""What another attempt may overcome: the last session that lingers, a board that is still starting."""
 
 
 @click.command(cls=Command)
@@ -87,7 +100,7 @@ class SerialLink:
             while True:
                 try:
                     await until_first(self._to_board(remote), self._to_program(remote))
-                except ConnectionLost as error:
+                except LOST as error:
                     self._app.output.note(f"{error}; connecting again")
                 await board.close()
                 board, remote = await self._again(remote.resource)
@@ -96,7 +109,7 @@ class SerialLink:
             await board.close()
 
     async def _again(self, resource: str) -> tuple[Board, SerialPort]:
-        """The board and its port, as soon as both are to be had; the last session may linger for a while."""
+        """The board and its port, as soon as both are to be had."""
         pause = FIRST_RETRY
         while True:
             try:
@@ -106,7 +119,7 @@ class SerialLink:
                 except BaseException:
                     await board.close()
                     raise
-            except (ConnectionLost, Conflict, NotFound) as error:
+            except (*LOST, *NOT_YET) as error:
                 log.info("not yet: %s", error)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LAST_RETRY)

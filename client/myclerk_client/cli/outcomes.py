@@ -13,6 +13,7 @@ from myclerk_protocol.status import (
     Conflict,
     DeviceGone,
     Forbidden,
+    InvalidSession,
     MyClerkError,
     OperationError,
     Unauthorized,
@@ -38,7 +39,10 @@ OUTCOMES = (
     Outcome(1, "FAILED", "the operation failed", (MyClerkError, OSError, click.ClickException)),
     Outcome(2, "USAGE", "wrong usage", (click.UsageError,)),
     Outcome(3, "NOT_PAIRED", "not paired, or no such board", (NotPaired,)),
-    Outcome(4, "NOT_CONNECTED", "the board cannot be reached", (ConnectionLost,)),
+    Outcome(
+        4, "NOT_CONNECTED", "the board cannot be reached, or ended the session",
+        (ConnectionLost, InvalidSession),
+    ),
     Outcome(
         5, "NOT_TRUSTED", "not trusted, not authenticated or not permitted",
         (AgentNotTrusted, Unauthorized, Forbidden),

@@ -49,7 +49,10 @@ class OpenTty:
         return self._closing is not None
 
     def check(self) -> None:
-        """Raise NotFound after :meth:`close`, DeviceGone after a hang-up."""
+        """Raise NotFound after :meth:`close`, DeviceGone after a hang-up.
+
+        To be asked after each await: the descriptor's number may be another file's by then.
+        """
         if self._error is not None:
             raise self.end_error()
 
@@ -71,6 +74,7 @@ class OpenTty:
         return b"".join(chunks)
 
     def _read_once(self, limit: int) -> bytes:
+        self.check()
         try:
             data = os.read(self.fd, limit)
         except BlockingIOError:
@@ -84,6 +88,7 @@ class OpenTty:
 
     def write(self, data: bytes | memoryview) -> int:
         """Hand over what the kernel takes now; how many bytes. Raises DeviceGone, HardwareError."""
+        self.check()
         try:
             return os.write(self.fd, data)
         except BlockingIOError:
@@ -123,7 +128,8 @@ class OpenTty:
         return partial(self._on_end.discard, callback)
 
     def waiter(self) -> asyncio.Future[Any]:
-        """A future that fails at the latest when this tty ends."""
+        """A future that fails at the latest when this tty ends; raises when it has ended already."""
+        self.check()
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiters.add(future)
         future.add_done_callback(self._forget)

@@ -68,7 +68,6 @@ class Writer:
 
     def barrier(self) -> Entry:
         """Let nothing pass from here until :meth:`lift`; its future is done when all before it has passed."""
-        self.tty.check()
         return self._append(memoryview(b""), 0, is_barrier=True)
 
     def lift(self, entry: Entry) -> None:
@@ -120,6 +119,7 @@ class Writer:
         return {"written": written}
 
     def _held(self) -> int:
+        self.tty.check()
         try:
             return kernel.output_waiting(self.tty.fd)
         except OSError as error:

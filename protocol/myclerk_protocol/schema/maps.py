@@ -62,7 +62,10 @@ class MapType(Shape):
         that does not fit; TooLarge for text or binary longer than its limit. ``key`` in the error's details
         is the wire name, with its path where it is nested (``ports[2].vendor-id``).
         """
-        return self.decode_map(unpack(data))
+        try:
+            return self._decode(unpack(data))
+        except Mismatch as mismatch:
+            raise _refusal(mismatch) from None
 
     def decode_map(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Like :meth:`decode`, for a payload that :func:`myclerk_protocol.payloads.unpack` has unpacked."""

@@ -92,12 +92,15 @@ async def open_port(driver: SerialDriver, **settings: Any) -> SerialPort:
 
 @asynccontextmanager
 async def opened(pty: Pty, **settings: Any) -> AsyncIterator[SerialPort]:
-    """The pty as an open port."""
-    port = await open_port(driver_for(pty), **settings)
+    """The pty as an open port, closed for good at the end."""
+    driver = driver_for(pty)
+    port = await open_port(driver, **settings)
     try:
         yield port
     finally:
         port.close()
+        while any(p.properties["in_use"] for p in driver.resources()):
+            await asyncio.sleep(0.001)
 
 
 async def written(port: SerialPort, data: bytes, **options: Any) -> Mapping[str, int]:

@@ -164,9 +164,10 @@ def test_this_machine_lists_what_pyserial_finds_with_hardware() -> None:
     assert with_hardware <= {port.properties["path"] for port in list_ports({}, (), ())}
 
 
-def test_the_list_is_fresh_and_tells_of_use(run: Run, pty: Pty) -> None:
+def test_the_list_is_fresh_and_tells_of_use(run: Run, pty: Pty, tmp_path: Path) -> None:
     async def main() -> None:
-        driver = driver_for(pty)
+        (tmp_path / "port").symlink_to(pty.path)
+        driver = SerialDriver(LoopContext({"ports": {"demo": str(tmp_path / "port")}}))
 
         def demo() -> list[dict[str, Any]]:
             return [port for port in driver.list_ports()["ports"] if port["name"] == "serial:demo"]
@@ -177,7 +178,7 @@ def test_the_list_is_fresh_and_tells_of_use(run: Run, pty: Pty) -> None:
         handle.close()
         handle = await open_port(driver)
         handle.close()
-        pty.hang_up()
+        (tmp_path / "port").unlink()
         assert demo() == []
 
     run(main())

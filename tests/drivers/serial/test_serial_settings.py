@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loop_context import LoopContext
 from ptys import Pty, Run, Uart, driver_for, open_port, opened, slow
 
-from myclerk_drivers.serial import rs485, termios_settings
+from myclerk_drivers.serial import SerialDriver, rs485, termios_settings
 from myclerk_drivers.serial.configuration import configure
 from myclerk_drivers.serial.termios_settings import BOTHER, TCGETS2
 from myclerk_protocol.status import BadRequest, Conflict, HardwareError, NotFound, Unsupported
@@ -261,25 +262,26 @@ def test_rs485_is_read_back(run: Run, pty: Pty, uart: Uart) -> None:
 
 def test_ports_that_cannot_be_opened(run: Run, pty: Pty, tmp_path: Path) -> None:
     async def main() -> None:
-        driver = driver_for(pty)
+        link = tmp_path / "port"
+        link.symlink_to(pty.path)
+        driver = SerialDriver(LoopContext({"ports": {"demo": str(link)}}))
         resource = driver.find("serial:demo")
         assert resource is not None
-        pty.hang_up()
+        link.unlink()
         assert driver.find("serial:demo") is None
         with pytest.raises(NotFound) as missing_port:
             await slow(driver.open_port, resource)
         assert missing_port.value.details["errno"] == "ENOENT"
-        for path in ("/dev/null", str(tmp_path / "file")):
+        for path in (Path("/dev/null"), tmp_path / "file"):
             (tmp_path / "file").touch()
-            other = type(driver)(type(driver.context)({"ports": {"demo": path}}))
+            link.symlink_to(path)
             with pytest.raises(Unsupported, match="is no serial port"):
-                await open_port(other)
-        loop = tmp_path / "loop"
-        other = type(driver)(type(driver.context)({"ports": {"demo": str(tmp_path)}}))
+                await open_port(driver)
+            link.unlink()
+        link.symlink_to(tmp_path)
         with pytest.raises(HardwareError, match="cannot be opened") as refused:
-            await open_port(other)
+            await open_port(driver)
         assert refused.value.details["errno"] == "EISDIR"
-        assert not loop.exists()
 
     run(main())
 
