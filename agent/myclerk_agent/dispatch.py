@@ -67,8 +67,10 @@ class Binding:
     opens: bool = False
     closes: bool = False
     simple: bool = False
+    need: int = 0
 
     def __post_init__(self) -> None:
+        self.need = 1 << self.access
         special = self.serving.slow or self.serving.audit or self.streams or self.opens or self.closes
         self.simple = not special
 
@@ -220,7 +222,7 @@ class Dispatcher:
                     method = partial(method, resource)
                 elif target == "system":
                     method = partial(method, holdings)
-            if binding.access not in holdings.rights.granted:
+            if not binding.need & holdings.rights.granted:
                 raise _access_refused(binding, resource)
             if resource is not None and self._waits(holdings, binding, resource):
                 call = Call(holdings, request, binding, resource, handle, method, fields)

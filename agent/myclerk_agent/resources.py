@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from myclerk_drivers.base import Access, Handle, Resource
 from myclerk_protocol.records import SessionRecord
@@ -19,9 +19,6 @@ MAX_HANDLES = 1024
 MAX_STREAMS = 256
 
 
-GRANTED = {mode: frozenset(need for need in Access if mode.allows(need)) for mode in Access}
-
-
 @dataclass(frozen=True, slots=True)
 class Rights:
     """What a device may do. ``description`` names it to others (the ``holder`` of a conflict)."""
@@ -30,10 +27,12 @@ class Rights:
     access: Access = Access.NONE
     administrator: bool = False
 
-    @property
-    def granted(self) -> frozenset[Access]:
-        """Every access that an operation may need and this device has."""
-        return GRANTED[self.access]
+    granted: int = field(init=False)
+    """One bit for each access that this mode allows: ``1 << access``."""
+
+    def __post_init__(self) -> None:
+        granted = sum(1 << need for need in Access if self.access.allows(need))
+        object.__setattr__(self, "granted", granted)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from myclerk_protocol import payloads
@@ -65,16 +64,27 @@ class PushTarget(Protocol):
         """The stream is over and cannot be continued."""
 
 
-@dataclass(slots=True, eq=False)
-class Call:
+class Call(PendingRequest):
     """A request with who awaits it. ``deadline`` is event loop time, or None."""
 
-    future: asyncio.Future[dict[str, Any]]
-    response: MapType
-    name: str
-    deadline: float | None
-    stream: PushTarget | None = None
-    compress: bool = False
+    __slots__ = ("compress", "deadline", "future", "name", "response", "stream")
+
+    def __init__(
+        self,
+        name: str,
+        opcode: int,
+        tier: int,
+        payload: bytes,
+        response: MapType,
+        future: asyncio.Future[dict[str, Any]],
+    ) -> None:
+        super().__init__(0, opcode, tier, payload)
+        self.name = name
+        self.response = response
+        self.future = future
+        self.deadline: float | None = None
+        self.stream: PushTarget | None = None
+        self.compress = False
 
 
 class Operations:
@@ -206,13 +216,15 @@ class Link:
         assert self._wire is not None
         if future is None:
             future = self._loop.create_future()
-        deadline = None if timeout is None else self._loop.time() + timeout
-        call = Call(future, response, name, deadline, stream, compress)
-        pending = self._wire.session.request(code, payload, tier=tier, context=call)
+        call = Call(name, code, tier, payload, response, future)
+        if timeout is not None:
+            call.deadline = self._loop.time() + timeout
+        self._wire.session.submit(call)
         if stream is not None:
-            self._streams[pending.request_id] = stream
-            self._state.streams[pending.request_id] = compress
-        return future, pending
+            call.stream, call.compress = stream, compress
+            self._streams[call.request_id] = stream
+            self._state.streams[call.request_id] = compress
+        return future, call
 
     async def request(
         self, name: str, fields: Mapping[str, Any], *, timeout: float | None = None
@@ -309,7 +321,7 @@ class Link:
     # -- events --------------------------------------------------------------------------------------------
 
     def _answered(self, event: Response) -> None:
-        call = event.request.context
+        call = event.request
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
         if type(call) is not Call:
@@ -382,9 +394,9 @@ class Link:
     def _rebuild_streams(self, error: MyClerkError) -> None:
         """After a restart only the streams of requests that were never sent live on, under new IDs."""
         waiting = {
-            p.request_id: p.context.stream
+            p.request_id: p.stream
             for p in self._state.pending.values()
-            if isinstance(p.context, Call) and p.context.stream is not None
+            if isinstance(p, Call) and p.stream is not None
         }
         kept = set(map(id, waiting.values()))
         for target in self._streams.values():
@@ -393,8 +405,8 @@ class Link:
         had_streams = bool(self._streams)
         self._streams = dict(waiting)
         for pending in self._state.pending.values():
-            if isinstance(pending.context, Call) and pending.context.stream is not None:
-                self._state.streams[pending.request_id] = pending.context.compress
+            if isinstance(pending, Call) and pending.stream is not None:
+                self._state.streams[pending.request_id] = pending.compress
         if had_streams or self._supervisor is not None:
             self._tell_session_lost(error)
 
@@ -443,7 +455,7 @@ class Link:
 
     def _fail(self, requests: tuple[PendingRequest, ...], error: MyClerkError) -> None:
         for pending in requests:
-            call = pending.context
+            call = pending
             if isinstance(call, Call) and not call.future.done():
                 call.future.set_exception(error)
                 call.future.exception()  # a caller that went away is no "never retrieved" warning
@@ -454,7 +466,7 @@ class Link:
             self._wire.tick()
         now = self._loop.time()
         for pending in list(self._state.pending.values()):
-            call = pending.context
+            call = pending
             if isinstance(call, Call) and call.deadline is not None and now >= call.deadline:
                 if not call.future.done():
                     call.future.set_exception(OperationTimeout(f"{call.name} was not answered in time"))

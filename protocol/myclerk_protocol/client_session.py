@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from . import compression, header, payloads, tunnel
 from .channel import Channel
@@ -43,6 +43,8 @@ KEY_EXCHANGE_COMPLETE = REGISTRY.by_name("KEY_EXCHANGE_COMPLETE").code
 KEY_EXCHANGE_INIT = REGISTRY.by_name("KEY_EXCHANGE_INIT").code
 CLIENT_REGISTER = REGISTRY.by_name("CLIENT_REGISTER").code
 USB_BULK_TRANSFER = REGISTRY.by_name("USB_BULK_TRANSFER").code
+
+Pending = TypeVar("Pending", bound=PendingRequest)
 
 HANDSHAKE_SECONDS = 10.0
 KEEPALIVE_SECONDS = 15.0
@@ -119,13 +121,18 @@ class ClientSession:
 
         Raises LocalError for a payload that fits no message.
         """
+        return self.submit(PendingRequest(0, opcode, tier, payload, context))
+
+    def submit(self, pending: Pending) -> Pending:
+        """As :meth:`request`, for a request that the caller made; it gets its Request ID here."""
+        payload = pending.payload
         self.outbox.check(payload)
         state = self.state
-        pending = PendingRequest(state.next_id(), opcode, tier, payload, context)
-        state.pending[pending.request_id] = pending
+        pending.request_id = request_id = state.next_id()
+        state.pending[request_id] = pending
         if self.phase is Phase.OPEN:
             pending.sent = True
-            self.outbox.send(1, tier, opcode, pending.request_id, payload)
+            self.outbox.send(1, pending.tier, pending.opcode, request_id, payload)
         return pending
 
     def post(self, opcode: int, payload: bytes, *, tier: int = 3) -> None:

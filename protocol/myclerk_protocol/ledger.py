@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from enum import Enum
 from typing import NamedTuple
 
@@ -37,7 +38,8 @@ class Ledger:
     def __init__(self) -> None:
         self.highest = 1  # the handshake's
         self.running: dict[int, bool] = {}
-        self._kept: dict[int, Answer] = {}
+        self._kept: dict[int, tuple[int, int, bytes]] = {}  # plain tuples: one is made for each request
+        self._order: deque[int] = deque()
         self._kept_bytes = 0
         self._repeats_allowed = False
 
@@ -59,21 +61,22 @@ class Ledger:
             return Verdict.RUNNING
         return Verdict.ANSWERED if request_id in self._kept else Verdict.FORGOTTEN
 
-    def finish(self, request_id: int, answer: Answer) -> bool:
+    def finish(self, request_id: int, opcode: int, tier: int, payload: bytes) -> bool:
         """Note the answer of a running request; True when the present connection awaits it."""
-        asked = self.running.pop(request_id, False)
-        kept = self._kept
+        kept, order = self._kept, self._order
         if request_id in kept:  # the IDs went all the way round
-            self._kept_bytes -= len(kept.pop(request_id).payload)
-        kept[request_id] = answer
-        self._kept_bytes += len(answer.payload)
-        while len(kept) > KEPT_ANSWERS or self._kept_bytes > KEPT_BYTES:
-            self._kept_bytes -= len(kept.pop(next(iter(kept))).payload)
-        return asked
+            order.remove(request_id)
+            self._kept_bytes -= len(kept[request_id][2])
+        kept[request_id] = (opcode, tier, payload)
+        order.append(request_id)
+        self._kept_bytes += len(payload)
+        while len(order) > KEPT_ANSWERS or self._kept_bytes > KEPT_BYTES:
+            self._kept_bytes -= len(kept.pop(order.popleft())[2])
+        return self.running.pop(request_id, False)
 
     def kept(self, request_id: int) -> Answer:
         """The kept answer of an ID for which :meth:`admit` said ANSWERED."""
-        return self._kept[request_id]
+        return Answer(*self._kept[request_id])
 
     def resumed(self) -> None:
         """A resume was proven: repeats are expected until the first new ID."""
@@ -84,4 +87,5 @@ class Ledger:
     def forget_answers(self) -> None:
         """Drop the kept answers; IDs already executed still never execute again."""
         self._kept.clear()
+        self._order.clear()
         self._kept_bytes = 0

@@ -5,7 +5,7 @@ The kernel names the peer and keeps others out; there is no handshake, no linger
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from . import header, payloads
 from .client_state import ClientState, PendingRequest, Selection
@@ -32,6 +32,7 @@ KEEPALIVE = REGISTRY.by_name("KEEPALIVE").code
 SESSION_CLOSE = REGISTRY.by_name("SESSION_CLOSE").code
 SESSION_REVOKE = REGISTRY.by_name("SESSION_REVOKE").code
 TIER = 1
+Pending = TypeVar("Pending", bound=PendingRequest)
 
 
 class PlainChannel:
@@ -188,11 +189,16 @@ class LocalClientSession:
 
         Raises LocalError for a payload that fits no message.
         """
-        self.outbox.check(payload)
+        return self.submit(PendingRequest(0, opcode, TIER, payload, context))
+
+    def submit(self, pending: Pending) -> Pending:
+        """As :meth:`request`, for a request that the caller made; it gets its Request ID here."""
+        self.outbox.check(pending.payload)
         state = self.state
-        pending = PendingRequest(state.next_id(), opcode, TIER, payload, context, sent=True)
+        pending.request_id = state.next_id()
         state.pending[pending.request_id] = pending
-        self.outbox.send(1, TIER, opcode, pending.request_id, payload)
+        pending.sent = True
+        self.outbox.send(1, TIER, pending.opcode, pending.request_id, pending.payload)
         return pending
 
     def post(self, opcode: int, payload: bytes, *, tier: int = TIER) -> None:

@@ -10,7 +10,7 @@ from .environment import Environment
 from .events import Request
 from .exchange import Mode
 from .handshake import Capability, Policy
-from .ledger import Answer, Ledger
+from .ledger import Ledger
 from .mesh import udf
 from .outbox import Outbox
 from .seal import Aead
@@ -71,19 +71,19 @@ class SessionRecord:
 
         The draft's own pairs answer under their second opcode, failures under the request's own.
         """
-        opcode = request.opcode
-        if request.operation.response != request.operation.code and not failed:
+        opcode, request_id, tier = request.opcode, request.request_id, request.tier
+        if opcode < 0x0100 and not failed:  # all the pairs are there
             opcode = request.operation.response
         if request.version == 0:
             self.outstanding.discard(request.opcode)
             asked = True
-        elif request.request_id == 0:
+        elif request_id == 0:
             return
         else:
-            asked = self.ledger.finish(request.request_id, Answer(opcode, request.tier, payload))
+            asked = self.ledger.finish(request_id, opcode, tier, payload)
         session = self.session
         if asked and session is not None:
-            session.outbox.send(request.version, request.tier, opcode, request.request_id, payload)
+            session.outbox.send(request.version, tier, opcode, request_id, payload)
 
     def push(
         self, request_id: int, opcode: int, payload: bytes, *, tier: int = 3, compress: bool = False

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 
 PREAMBLE = """
 import asyncio, gc, os, random, signal, sys, threading, time, warnings
@@ -38,21 +41,28 @@ device = twin(Device)()
 """
 
 
-def start(script: str, before: str = "") -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def running(script: str, before: str = "") -> Iterator[subprocess.Popen[str]]:
+    """A script as a process, which is killed with all its children if it does not end by itself."""
     text = before + PREAMBLE + textwrap.dedent(script)
-    return subprocess.Popen(
-        [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    with subprocess.Popen(
+        [sys.executable, "-c", text],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
 
 
 def run(script: str, before: str = "") -> list[str]:
     """The lines that a script printed; it must end well and print nothing on stderr."""
-    with start(script, before) as process:
-        try:
-            output, errors = process.communicate(timeout=60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
+    with running(script, before) as process:
+        output, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     return output.splitlines()
 
@@ -66,7 +76,7 @@ def test_an_interrupt_cancels_the_call_and_propagates_after_its_cleanup() -> Non
             say("interrupted")
         say(device.echo("usable"))
     """
-    with start(script) as process:
+    with running(script) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.3)
@@ -95,7 +105,7 @@ def test_a_second_interrupt_does_not_wait_for_the_cleanup() -> None:
         say(device.echo("usable"))
         time.sleep(2)
     """
-    with start(script) as process:
+    with running(script) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.3)
@@ -135,12 +145,8 @@ def test_interrupts_at_any_moment_neither_hang_nor_mix_up_answers_nor_leak_files
         gc.collect()
         say(len(os.listdir("/proc/self/fd")) - files < interrupts / 20)
     """
-    with start(script) as process:
-        try:
-            output, _ = process.communicate(timeout=60)  # Python reports interrupts of callbacks on stderr
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
+    with running(script) as process:
+        output, _ = process.communicate(timeout=60)  # Python reports interrupts of callbacks on stderr
     assert (process.returncode, output.splitlines()) == (0, ["done", "True", "True"])
 
 
@@ -176,6 +182,19 @@ def test_a_fork_while_another_thread_is_in_a_call() -> None:
         caller.join()
     """)
     assert output == ["child: anew", "cleaned up"]
+
+
+def test_a_fork_while_another_thread_makes_the_first_call() -> None:
+    output = run("""
+        from myclerk_client import background
+        with background._process.starting:  # as that thread would
+            child = os.fork()
+            if child == 0:
+                say(f"child: {twin(Device)().echo('anew')}")
+                sys.exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    """)
+    assert output == ["child: anew"]
 
 
 def test_exit_ends_tasks_and_leaves_daemon_threads_that_wait_in_silence() -> None:

@@ -1,4 +1,4 @@
-"""What drivers are tested with: a context on the running event loop, and a sink that keeps what it is given."""
+"""What drivers are tested with: a context on the running event loop, and a sink that keeps what it gets."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 from myclerk_protocol import exchange, header, keys, payloads
@@ -14,6 +15,16 @@ from myclerk_protocol.keys import Direction
 from myclerk_protocol.operations import Opcode
 from myclerk_protocol.seal import Aead, Opened, Opener, Sealer
 from pair import IDENTITIES, AgentSide, Trust
+
+
+@dataclass(frozen=True)
+class RawTicket:
+    """A ticket as it was handed out, the key in it, and the session ID under which that was."""
+
+    ticket: bytes
+    tag: bytes
+    key: bytes
+    session_id: int
 
 
 class RawClient:
@@ -32,6 +43,7 @@ class RawClient:
         self.transcript = b""
         self.key = b""
         self.session_id = 0
+        self.ticket = RawTicket(b"", b"", b"", 0)
         self.sealer: Sealer
         self.opener: Opener
 
@@ -115,12 +127,57 @@ class RawClient:
 
     def switch_opener(self, key: bytes, key_id: int) -> None:
         """Open under ``key`` from now on."""
+        self.epoch = key
         self.opener = Opener(self.aead, keys.traffic(key, Direction.AGENT), key_id, self.session_id)
 
     def register(self) -> list[Opened]:
-        """Authenticate; the agent's answers."""
+        """Authenticate; the agent's answers. The ticket is kept in ``ticket``."""
         proof = Trust(IDENTITIES["device"], self.side.identity).again(self.transcript)
-        return self.send(Opcode.CLIENT_REGISTER, payloads.pack(proof))
+        answers = self.send(Opcode.CLIENT_REGISTER, payloads.pack(proof))
+        self.keep_ticket(payloads.unpack(answers[0].payload))
+        return answers
+
+    def keep_ticket(self, fields: dict[str, Any]) -> None:
+        """Note the ticket that ``fields`` hand out, if they do."""
+        if "ticket" in fields:
+            secret = keys.resume_secret(self.epoch, self.transcript)
+            self.ticket = RawTicket(fields["ticket"], fields["ticket-tag"], secret, self.session_id)
+
+    # -- resume --------------------------------------------------------------------------------------------
+
+    def resume_message(self, ticket: RawTicket, /, **changes: Any) -> bytes:
+        """A SESSION_RESUME; ``changes`` are fields of its map, by Python name."""
+        self.offer = Offer(Mode.CLASSICAL, self.environment)
+        fields = {
+            "old-session-id": ticket.session_id,
+            "ticket": ticket.ticket,
+            "ticket-tag": ticket.tag,
+            "nonce": self.nonce,
+            "timestamp": int(self.environment.wall()),
+            "x25519-public": self.offer.x25519_public,
+            **{name.replace("_", "-"): value for name, value in changes.items()},
+        }
+        return self.handshake_message(fields, opcode=Opcode.SESSION_RESUME)
+
+    def resume(self, ticket: RawTicket, aead: Aead = Aead.CHACHA20) -> dict[str, Any]:
+        """Complete SESSION_RESUME up to the proof, which is the next message sent; the agent's own proof."""
+        asked = self.resume_message(ticket)
+        resumed, complete = self.deliver(asked)
+        head, payload = header.decode_plain(resumed)
+        fields = payloads.unpack(payload)
+        self.resumed_header, self.resumed_fields = head, fields
+        self.transcript = hashlib.sha256(asked + resumed).digest()
+        shared = self.offer.shared(fields["x25519-public"], None)
+        key = keys.resumed_key(ticket.key, shared, self.nonce, fields["nonce"], self.transcript)
+        self.begin(key, head.session_id, aead)
+        opened = self.open(complete)
+        assert (opened.opcode, opened.push) == (Opcode.KEY_EXCHANGE_COMPLETE, True)
+        assert (opened.tier, opened.request_id) == (4, 1)
+        proof = payloads.unpack(opened.payload)
+        self.keep_ticket(proof)
+        return proof
+
+    # -- sealed --------------------------------------------------------------------------------------------
 
     def seal(
         self,
@@ -177,6 +234,33 @@ def authenticated(agent: AgentSide, version: int = 1, mode: Mode = Mode.HYBRID, 
     (answer,) = client.register()
     assert not payloads.unpack(answer.payload).get("status")
     return client
+
+
+def rotate(client: RawClient, counter: int = 1) -> None:
+    """A whole SESSION_ROTATE by hand."""
+    (answer,) = client.send(Opcode.SESSION_ROTATE, tier=4)
+    assert (answer.opcode, answer.payload) == (Opcode.SESSION_ROTATE, b"")
+    key = keys.rotated_key(client.key, counter)
+    client.switch_opener(key, counter + 1)
+    assert client.send(Opcode.KEY_EXCHANGE_COMPLETE, request_id=0, tier=4) == []
+    client.switch_sealer(key, counter + 1)
+
+
+def refresh(client: RawClient, counter: int = 1, **changes: Any) -> Opened:
+    """A whole KEY_EXCHANGE_INIT by hand; its answer."""
+    offer = Offer(client.mode, client.environment)
+    fields = {"x25519-public": offer.x25519_public, "mlkem-public": offer.mlkem_public, **changes}
+    request = payloads.pack(fields)
+    (answer,) = client.send(Opcode.KEY_EXCHANGE_INIT, request, tier=4)
+    if answer.opcode != Opcode.KEY_EXCHANGE_RESPONSE:
+        return answer
+    response = payloads.unpack(answer.payload)
+    shared = offer.shared(response["x25519-public"], response.get("mlkem-ciphertext"))
+    key = keys.fresh_key(client.key, shared, counter, request, answer.payload)
+    client.switch_opener(key, counter + 1)
+    assert client.send(Opcode.KEY_EXCHANGE_COMPLETE, request_id=0, tier=4) == []
+    client.switch_sealer(key, counter + 1)
+    return answer
 
 
 class RawAgent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from myclerk_protocol import payloads
 from myclerk_protocol.agent_session import Phase
+from myclerk_protocol.compression import compress
 from myclerk_protocol.framing import Deframer, frame
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.operations import ANSWER_OPCODES, OPERATIONS, Opcode
@@ -132,8 +133,6 @@ def test_no_tunnel_before_authentication() -> None:
 
 
 def test_no_compression_before_authentication() -> None:
-    from myclerk_protocol.compression import compress
-
     client = RawClient(agent_side())
     client.handshake(capabilities=[1, 2])
     (answer,) = client.send(Opcode.USB_BULK_TRANSFER, compress(bytes(2000)), compressed=True)

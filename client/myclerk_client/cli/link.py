@@ -57,11 +57,12 @@ async def link(app: App, board: Board, port: str, settings: dict[str, Any], to: 
     remote = await board.serial.open(port, **settings)
     pty = LocalPty(remote.settings)
     try:
+        copier = SerialLink(app, pty, settings)
         with _symlink(to, pty.path):
             path = str(to or pty.path)
             app.output.document({"path": path, "pty": pty.path, "settings": remote.settings}, path)
             app.output.note(f"{remote.resource} at {summary(remote.settings)} is {path} until Ctrl-C")
-            await SerialLink(app, pty, settings).run(board, remote)
+            await copier.run(board, remote)
     finally:
         pty.close()
 
@@ -86,7 +87,10 @@ def _symlink(path: Path | None, target: str) -> Iterator[None]:
 
 
 class SerialLink:
-    """Copies both ways between a pty and a remote port, follows the pty's settings, outlives connections."""
+    """Copies both ways between a pty and a remote port, follows the pty's settings, outlives connections.
+
+    Settings are followed from the moment this is made; ``settings`` are those asked for on the command line.
+    """
 
     def __init__(self, app: App, pty: LocalPty, settings: Mapping[str, Any]) -> None:
         self._app = app

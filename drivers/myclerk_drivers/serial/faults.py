@@ -19,7 +19,7 @@ from . import kernel
 LACKING = frozenset({errno.ENOTTY, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS})
 """What drivers answer to an ioctl that they do not have."""
 
-GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.EBADF})
+GONE = frozenset({errno.ENODEV, errno.ENXIO})
 
 OPENING: dict[int, tuple[Callable[..., OperationError], str]] = {
     errno.ENOENT: (NotFound, "there is no {path}; is the device plugged in?"),

@@ -35,7 +35,8 @@ def list_ports(
             found = ports[listed]
             aliases = (*found.aliases, f"serial:{resource_part(name)}")
             ports[listed] = Resource(found.name, found.description, aliases, found.parent, found.properties)
-        elif os.path.exists(path):
+            continue
+        with suppress(OSError):  # it is not there
             ports[name] = _extra_port(name, path, in_use)
     return [port for port in ports.values() if not _names(port) & {resource_part(name) for name in hidden}]
 

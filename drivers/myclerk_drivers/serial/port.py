@@ -125,7 +125,8 @@ class SerialPort(Handle):
         or with ``watch`` an event stream of changes. Raises Unsupported without modem lines, as on a pty.
         """
         if watch:
-            return LineStream(self._tty, self._borrow("modem lines", lines.look), self._interval)
+            first = self._borrow("modem lines", lines.look)
+            return LineStream(self._tty, first, self._interval, on_usb=self.resource.parent is not None)
         return self._borrow("modem lines", self._control)
 
     @serves("SERIAL_BREAK", access=Access.WRITE)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
 
 from myclerk_protocol.status import OperationError
 
@@ -84,14 +82,15 @@ class LineStream(Stream):
     """Changes of CTS, DSR, RI and DCD as events {``timestamp_ns`` (CLOCK_REALTIME), ``line``, ``value``}.
 
     The kernel has no descriptor to poll for them and TIOCMIWAIT holds a thread for good, so the lines are
-    looked at every ``interval`` seconds, by a thread as USB adapters want a transfer for it, only while
-    somebody watches. What the client has no credit for the sink drops and counts.
+    looked at every ``interval`` seconds, only while somebody watches; ``on_usb`` by a thread, as an adapter
+    wants a transfer for it. What the client has no credit for the sink drops and counts.
     """
 
-    def __init__(self, tty: OpenTty, first: lines.Look, interval: float) -> None:
+    def __init__(self, tty: OpenTty, first: lines.Look, interval: float, on_usb: bool) -> None:
         self._tty = tty
         self._changes = lines.Changes(first)
         self._interval = interval
+        self._on_usb = on_usb
         self._task: asyncio.Task[None] | None = None
 
     def start(self, sink: StreamSink) -> None:
@@ -106,11 +105,13 @@ class LineStream(Stream):
     async def _watch(self, sink: StreamSink) -> None:
         try:
             while True:
-                events: list[Mapping[str, Any]] = self._changes.since(
-                    await self._tty.in_thread("reading its modem lines", lines.look)
-                )
-                if events:
+                if events := self._changes.since(await self._look()):
                     sink.push_events(events)
                 await self._tty.pause(self._interval)
         except OperationError as error:
             sink.end(error)
+
+    async def _look(self) -> lines.Look:
+        if self._on_usb:
+            return await self._tty.in_thread("modem lines", lines.look)
+        return self._tty.quick("modem lines", lines.look)

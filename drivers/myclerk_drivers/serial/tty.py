@@ -155,6 +155,14 @@ class OpenTty:
         """Sleep; raises the error that ends this tty at once."""
         await self.within(self.waiter(), seconds)
 
+    def quick(self, doing: str, function: Callable[[int], T]) -> T:
+        """``function(fd)`` here and now. Raises as :meth:`in_thread`."""
+        self.check()
+        try:
+            return function(self.fd)
+        except OSError as error:
+            raise self.failed(doing, error) from None
+
     async def in_thread(self, doing: str, function: Callable[[int], T], seconds: float | None = None) -> T:
         """Run ``function(fd)``, which may block, on a thread. When this tty ends, it is not waited for.
 

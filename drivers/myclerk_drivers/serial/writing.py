@@ -104,7 +104,7 @@ class Writer:
         stop no thread, then by tcdrain for the last few in the FIFO."""
         loop = asyncio.get_running_loop()
         deadline = None if seconds is None else loop.time() + seconds
-        while left := self._held():
+        while left := self.tty.quick("draining", kernel.output_waiting):
             pause = min(max(left * BITS_PER_BYTE / self.baud, SHORTEST_POLL), LONGEST_POLL)
             if deadline is not None:
                 if loop.time() >= deadline:
@@ -117,13 +117,6 @@ class Writer:
         except TimeoutError:
             raise self._late(written) from None
         return {"written": written}
-
-    def _held(self) -> int:
-        self.tty.check()
-        try:
-            return kernel.output_waiting(self.tty.fd)
-        except OSError as error:
-            raise self.tty.failed("draining", error) from None
 
     def _late(self, written: int) -> OperationTimeout:
         return OperationTimeout(

@@ -6,6 +6,7 @@ import asyncio
 import termios
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -180,9 +181,11 @@ def test_a_senseless_flush_changes_nothing(run: Run, pty: Pty, uart: Uart) -> No
     run(main())
 
 
-def test_watching_tells_of_changes_and_pulses(run: Run, pty: Pty, uart: Uart) -> None:
+@pytest.mark.parametrize("parent", [None, "usb:1-1.4"])
+def test_watching_tells_of_changes_and_pulses(run: Run, pty: Pty, uart: Uart, parent: str | None) -> None:
     async def main() -> None:
         async with opened(pty) as port:
+            port.resource = replace(port.resource, parent=parent)
             sink = await watched(port)
             before = time.time_ns()
             uart.turn(CTS, 0)
