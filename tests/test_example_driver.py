@@ -15,11 +15,10 @@ from typing import Any, TypeVar
 import pytest
 
 import support
-from myclerk_client import BadRequest, Board, EventStream, KnownBoards, NotFound, pair
-from myclerk_protocol.status import LocalError
+from myclerk_client import BadRequest, Board, EventStream, KnownBoards, LocalError, NotFound, pair
 from tracing import Trace
 
-pytestmark = pytest.mark.agent_process
+pytestmark = [pytest.mark.agent_process, pytest.mark.backend("kernel of the host (proc)")]
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "health-driver"
 T = TypeVar("T")

@@ -102,7 +102,7 @@ def tour() -> None:
     show("myclerk", "boards")
     show("myclerk", "devices")
     show("myclerk", "ping")
-    show("myclerk", "serial", "console", "demo", input=b"Hello from the other side of an encrypted session.\n")
+    show("myclerk", "serial", "console", "demo", input=b"Hello through an encrypted session.\n")
 
 
 def main() -> int:

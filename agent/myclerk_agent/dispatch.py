@@ -241,9 +241,9 @@ class Dispatcher:
     def _waits(self, holdings: Holdings, binding: Binding, resource: Resource) -> bool:
         """Check locks and claims on the resource; whether a slow request runs on it."""
         if self.table.locked and binding.access is not Access.READ:
-            self.table.check_lock(holdings, resource.name)
+            self.table.check_lock(holdings, resource)
         if binding.opens and not binding.shared:  # says who holds it, where the kernel would say EBUSY
-            self.table.check_claims(holdings, resource.name)
+            self.table.check_claims(holdings, resource)
         return bool(self._lanes) and (lane := self._lanes.get(resource.name)) is not None and lane.busy
 
     def _start(self, call: Call) -> None:

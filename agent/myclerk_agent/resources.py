@@ -16,6 +16,7 @@ from .streams import AgentStream
 log = logging.getLogger("myclerk.resources")
 
 MAX_HANDLES = 1024
+MAX_DEPTH = 16
 MAX_STREAMS = 256
 
 
@@ -39,6 +40,7 @@ class Rights:
 class Lock:
     """A resource locked for one session; ``expires`` is event loop time, or None."""
 
+    resource: Resource
     holdings: Holdings
     expires: float | None
 
@@ -64,15 +66,15 @@ class ResourceTable:
 
     def claim(self, holdings: Holdings, handle: Handle) -> None:
         """Note an open handle. Raises Conflict naming the holder when the resource is taken."""
-        name = handle.resource.name
-        self.check_lock(holdings, name)
-        self.check_claims(holdings, name, shared=handle.shared)
-        self._claims.setdefault(name, []).append((holdings, handle))
+        resource = handle.resource
+        self.check_lock(holdings, resource)
+        self.check_claims(holdings, resource, shared=handle.shared)
+        self._claims.setdefault(resource.name, []).append((holdings, handle))
 
-    def check_claims(self, holdings: Holdings | None, name: str, *, shared: bool = False) -> None:
-        """Raise Conflict when a handle that excludes others is open on ``name`` or its relatives."""
-        for other, handle in self._relatives(name):
-            elsewhere = other is not holdings or handle.resource.name == name
+    def check_claims(self, holdings: Holdings, resource: Resource, *, shared: bool = False) -> None:
+        """Raise Conflict when a handle that excludes others is open on ``resource`` or its relatives."""
+        for other, handle in self._relatives(resource):
+            elsewhere = other is not holdings or handle.resource.name == resource.name
             if elsewhere and not (shared and handle.shared):
                 whose = "this session" if other is holdings else other.rights.description
                 raise Conflict(
@@ -90,15 +92,15 @@ class ResourceTable:
             self._claims.pop(name, None)
         self._wake()
 
-    def check_lock(self, holdings: Holdings | None, name: str) -> None:
-        """Raise Conflict when another session locked ``name`` or a relative of it."""
+    def check_lock(self, holdings: Holdings, resource: Resource) -> None:
+        """Raise Conflict when another session locked ``resource`` or a relative of it."""
         if not self._locks:
             return
         self.expire_locks()
-        for locked, lock in self._locks.items():
-            if lock.holdings is not holdings and self._related(locked, name):
+        for name, lock in self._locks.items():
+            if lock.holdings is not holdings and self._related(lock.resource, resource):
                 raise Conflict(
-                    f"{locked} is locked by {lock.holdings.rights.description}",
+                    f"{name} is locked by {lock.holdings.rights.description}",
                     holder=lock.holdings.rights.description,
                 )
 
@@ -112,8 +114,8 @@ class ResourceTable:
         deadline = self._time() + (wait or 0.0)
         while True:
             try:
-                self.check_lock(holdings, resource.name)
-                for other, handle in self._relatives(resource.name):
+                self.check_lock(holdings, resource)
+                for other, handle in self._relatives(resource):
                     if other is not holdings:
                         raise Conflict(
                             f"{handle.resource.name} is in use by {other.rights.description}",
@@ -125,7 +127,7 @@ class ResourceTable:
                 if left <= 0:
                     raise
                 await self._released(min(left, 1.0))
-        self._locks[resource.name] = Lock(holdings, None if ttl is None else self._time() + ttl)
+        self._locks[resource.name] = Lock(resource, holdings, None if ttl is None else self._time() + ttl)
 
     def unlock(self, holdings: Holdings, resource: Resource) -> None:
         """Release a lock. Raises NotFound when this session holds none there."""
@@ -162,22 +164,21 @@ class ResourceTable:
         self._locks = {n: lock for n, lock in self._locks.items() if lock.holdings is not holdings}
         self._wake()
 
-    def _relatives(self, name: str) -> Iterator[tuple[Holdings, Handle]]:
-        for claimed, claims in list(self._claims.items()):
-            if self._related(claimed, name):
+    def _relatives(self, resource: Resource) -> Iterator[tuple[Holdings, Handle]]:
+        for claims in list(self._claims.values()):
+            if self._related(claims[0][1].resource, resource):
                 yield from claims
 
-    def _related(self, a: str, b: str) -> bool:
-        return a == b or self._below(a, b) or self._below(b, a)
+    def _related(self, a: Resource, b: Resource) -> bool:
+        return a.name == b.name or a.name in self._ancestors(b) or b.name in self._ancestors(a)
 
-    def _below(self, name: str, ancestor: str) -> bool:
-        seen = 0
-        parent = self._parent_of(name)
-        while parent is not None and seen < 16:
-            if parent == ancestor:
-                return True
-            parent, seen = self._parent_of(parent), seen + 1
-        return False
+    def _ancestors(self, resource: Resource) -> Iterator[str]:
+        parent = resource.parent
+        for _ in range(MAX_DEPTH):
+            if parent is None:
+                return
+            yield parent
+            parent = self._parent_of(parent)
 
     async def _released(self, timeout: float) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

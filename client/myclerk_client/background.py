@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import contextlib
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from myclerk_protocol.status import LocalError
@@ -28,6 +29,10 @@ FORKED = (
     "or start processes with multiprocessing's method spawn"
 )
 ENDING = "the program is ending, and with it the thread that blocking calls need"
+
+
+at_end: list[Callable[[], Awaitable[None]]] = []
+"""Awaited on the loop's thread when the program ends, each for a second at most."""
 
 
 class _Answer:
@@ -168,6 +173,9 @@ class LoopThread:
     def _run(self) -> None:
         loop = self._loop
         loop.run_forever()
+        for ending in at_end:
+            with contextlib.suppress(TimeoutError):
+                loop.run_until_complete(asyncio.wait_for(ending(), STOP_TIME))
         if tasks := asyncio.all_tasks(loop):
             for task in tasks:
                 task.cancel()

@@ -13,7 +13,11 @@ has ended. Type checkers read ``blocking.pyi``, which ``python -m myclerk_client
 
 import myclerk_client as _client
 
+from .background import at_end
+from .link import close_all
 from .twins import Pending, twin
+
+at_end.append(close_all)  # a script that forgot to close a board holds nothing of it for its linger
 
 __all__ = sorted([*_client.__all__, Pending.__name__])
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+
 from myclerk_protocol.status import MyClerkError
+
+
+def fresh(error: MyClerkError) -> MyClerkError:
+    """The same error to raise once more: an instance of its own, so that tracebacks do not pile up."""
+    again = copy.copy(error).with_traceback(None)
+    again.__cause__ = error.__cause__
+    return again
 
 
 class ConnectionLost(MyClerkError, ConnectionError):

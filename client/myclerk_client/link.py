@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
@@ -36,7 +37,7 @@ from myclerk_protocol.status import (
     error_from_fields,
 )
 
-from .errors import ConnectionLost, SessionLost
+from .errors import ConnectionLost, SessionLost, fresh
 from .wire import Session, Wire
 
 log = logging.getLogger("myclerk.client")
@@ -120,6 +121,15 @@ class Operations:
         return rule
 
 
+_open_links: weakref.WeakSet[Link] = weakref.WeakSet()
+
+
+async def close_all() -> None:
+    """Close every link that is open in this event loop."""
+    loop = asyncio.get_running_loop()
+    await asyncio.gather(*(link.close() for link in list(_open_links) if link.loop is loop))
+
+
 class Link:
     """One board's session. ``connect`` opens a transport; ``make_session`` a session for a state.
 
@@ -166,6 +176,7 @@ class Link:
                 raise ConnectionLost(f"the board did not answer within {timeout:g} s") from None
             raise
         self._supervisor = self._loop.create_task(self._supervise())
+        _open_links.add(self)
 
     async def close(self) -> None:
         """Release everything at the agent and disconnect. Idempotent."""
@@ -187,6 +198,11 @@ class Link:
         self._finish(error)
         if self._wire is not None:
             await self._wire.cut()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that this link lives on."""
+        return self._loop
 
     @property
     def closed(self) -> bool:
@@ -457,7 +473,7 @@ class Link:
         for pending in requests:
             call = pending
             if isinstance(call, Call) and not call.future.done():
-                call.future.set_exception(error)
+                call.future.set_exception(fresh(error))
                 call.future.exception()  # a caller that went away is no "never retrieved" warning
 
     def _tick(self) -> None:

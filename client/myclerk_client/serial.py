@@ -27,6 +27,7 @@ class SerialPort:
         self._handle: int = opened["handle"]
         self.settings: dict[str, Any] = {k: v for k, v in opened.items() if k != "handle"}
         self._stream: ByteStream | None = None
+        self._opening: asyncio.Lock = asyncio.Lock()
         self._closed = False
 
     async def __aenter__(self) -> SerialPort:
@@ -128,9 +129,11 @@ class SerialPort:
 
     async def _reader(self) -> ByteStream:
         if self._stream is None:
-            stream = ByteStream(self._link)
-            self._stream = stream
-            await stream.open("SERIAL_DATA_READ", {"handle": self._handle, "stream": True})
+            async with self._opening:  # two readers share one stream
+                if self._stream is None:
+                    stream = ByteStream(self._link)
+                    await stream.open("SERIAL_DATA_READ", {"handle": self._handle, "stream": True})
+                    self._stream = stream
         return self._stream
 
     async def _collect(self, enough: Any, timeout: float | None, limit: int) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 
 from myclerk_protocol.status import MalformedMessage, MyClerkError, error_from_fields
 
+from .errors import fresh
 from .link import Link
 
 BYTE_WINDOW = 256 << 10
@@ -29,14 +30,23 @@ class _Stream(ABC):
         self._error: MyClerkError | None = None
         self._ended = False
         self._stopped = False
-        self._arrived: asyncio.Future[None] | None = None
+        self._waiting: set[asyncio.Future[None]] = set()
 
     async def open(self, operation: str, fields: Mapping[str, Any], *, compress: bool = False) -> None:
         """Send the operation that opens this stream. Raises the agent's error."""
         options = {"credit_to": self._granted, **({"compress": True} if compress else {})}
         future, pending = self._link.send(operation, {**fields, **options}, stream=self, compress=compress)
-        await future
+        try:
+            await asyncio.shield(future)
+        except asyncio.CancelledError:  # it opens nevertheless: stop it when it has
+            future.add_done_callback(lambda done: self._stop_orphan(done, pending.request_id))
+            raise
         self._request_id = pending.request_id
+
+    def _stop_orphan(self, opened: asyncio.Future[dict[str, Any]], request_id: int) -> None:
+        if not opened.cancelled() and opened.exception() is None and not self._link.closed:
+            self._link.post("STREAM_STOP", {"stream": request_id})
+            self._link.forget_stream(request_id)
 
     @abstractmethod
     def pushed(self, fields: Mapping[str, Any]) -> None:
@@ -88,16 +98,18 @@ class _Stream(ABC):
             )
 
     def _wake(self) -> None:
-        if self._arrived is not None and not self._arrived.done():
-            self._arrived.set_result(None)
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
 
     async def _wait(self) -> None:
-        """Until something arrived or the stream is over. One waiter at a time."""
-        self._arrived = asyncio.get_running_loop().create_future()
+        """Until something arrived or the stream is over; what arrived may be another waiter's by then."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(future)
         try:
-            await self._arrived
+            await future
         finally:
-            self._arrived = None
+            self._waiting.discard(future)
 
 
 _ERROR_KEYS = frozenset({"status", "message", "errno"})
@@ -147,7 +159,7 @@ class ByteStream(_Stream):
                     return b""
         if not self._chunks:
             if self._error is not None:
-                raise self._error
+                raise fresh(self._error)
             return b""
         return self._take(limit)
 
@@ -207,7 +219,7 @@ class EventStream(_Stream):
         while not self._events:
             if self._ended:
                 if self._error is not None:
-                    raise self._error
+                    raise fresh(self._error)
                 return None
             await self._wait()
         event = self._events.popleft()

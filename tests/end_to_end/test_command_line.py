@@ -334,7 +334,7 @@ def test_reading_gives_what_came_when_the_time_is_over(
 
 
 def test_a_port_in_use_is_busy(run: Callable[..., Any], paired_home: Path) -> None:
-    with program(paired_home, "serial", "read", "echo"):
+    with program(paired_home, "serial", "read", "echo", "--size", "1000000"):
         until_held(run)
         code, out, err = run("serial", "send", "echo", "x")
         assert (code, out) == (6, b"")
@@ -447,7 +447,7 @@ def test_a_signal_leaves_the_terminal_as_it_was(paired_home: Path, number: int, 
 
 
 def test_interrupted_by_ctrl_c(run: Callable[..., Any], paired_home: Path) -> None:
-    with program(paired_home, "serial", "read", "echo") as reader:
+    with program(paired_home, "serial", "read", "echo", "--size", "1000000") as reader:
         until_held(run)
         assert reader.stop(signal.SIGINT) == 130
         assert reader.process.stdout is not None

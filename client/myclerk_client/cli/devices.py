@@ -146,14 +146,22 @@ async def _release(app: App, held: Lock, fallen: list[MyClerkError]) -> None:
 
 async def _run(app: App, command: tuple[str, ...]) -> int:
     """Run a command with our terminal and wait for it, whatever signal comes; its exit code."""
-    process = await asyncio.create_subprocess_exec(*command)
+    process: asyncio.subprocess.Process | None = None
+    early: list[int] = []
 
     def forward(number: int) -> None:
-        if number != signal.SIGINT and process.returncode is None:  # Ctrl-C: the terminal tells both
+        if number == signal.SIGINT:  # Ctrl-C: the terminal tells both
+            return
+        if process is None:
+            early.append(number)
+        elif process.returncode is None:
             process.send_signal(number)
 
     app.on_signal = forward
     try:
+        process = await asyncio.create_subprocess_exec(*command)
+        for number in early:
+            forward(number)
         code = await process.wait()
     finally:
         app.on_signal = None
