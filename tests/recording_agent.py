@@ -42,6 +42,8 @@ def _answered(self: SessionRecord, request: Request, payload: bytes, failed: boo
     if not failed:
         note(request.operation.name, "request", request.payload)
     note(request.operation.name, "error" if failed else "response", payload)
+    if not failed and request.operation.response != request.operation.code:
+        note(REGISTRY.by_code(request.operation.response).name, "answer", b"")  # type: ignore[union-attr]
 
 
 def _sent(
@@ -70,11 +72,17 @@ def _record_handshake() -> None:
             name = "SESSION_RESUME" if resumed else "SESSION_INIT"
             note(name, "request", bytes(data)[header:])
             note(name, "response", outcome.replies[0][header:])
+            note("SESSION_RESUMED" if resumed else "SESSION_ACK", "answer", b"")
         return outcome
 
     AgentHandshake.receive = receive  # type: ignore[method-assign]
 
 
+def _proven(self: AgentHandshake, outcome: Outcome, *args: Any) -> None:
+    note("KEY_EXCHANGE_COMPLETE", "push", next(arg for arg in reversed(args) if isinstance(arg, bytes)))
+
+
+_wrap(AgentHandshake, "_open", _proven)
 _wrap(SessionRecord, "respond", _answered)
 _wrap(Outbox, "send", _sent)
 _record_handshake()

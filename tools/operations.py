@@ -1,7 +1,7 @@
 """Render docs/operations.md: every operation, who serves it, how it is called, and what proved it.
 
-Registry, drivers, schema and client are asked themselves; ``docs/evidence.json`` says what the end-to-end tests
-drove through a running agent (``make operations`` writes both).
+Registry, drivers, schema and client are asked themselves; ``docs/evidence.json`` says what the end-to-end
+tests drove through a running agent (``make operations`` writes both).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from myclerk_agent.system import SystemOperations
 from myclerk_drivers.base import Serving, served_by
 from myclerk_protocol.operations import OPERATIONS, Operation
 from myclerk_protocol.schema import Schema
+from myclerk_protocol.status import LocalError
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "operations.md"
@@ -98,7 +99,7 @@ def row(
         by = by or "session layer"
     try:
         schema = Schema.load().source(name)
-    except KeyError:
+    except LocalError:
         schema = ""
     access = serving.access.name.lower().replace("_", "-") if serving else ""
     backends = ", ".join(sorted(evidence.get(name, {})))

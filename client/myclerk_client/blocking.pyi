@@ -16,11 +16,13 @@ from myclerk_client import (
     InvalidSession,
     KnownBoard,
     KnownBoards,
+    LocalError,
     MyClerkError,
     NotFound,
     NotPaired,
     OperationError,
     OperationTimeout,
+    ProtocolError,
     ServiceUnavailable,
     SessionLost,
     TooLarge,
@@ -48,6 +50,7 @@ __all__ = [
     "InvalidSession",
     "KnownBoard",
     "KnownBoards",
+    "LocalError",
     "Lock",
     "MyClerkError",
     "NotFound",
@@ -55,6 +58,7 @@ __all__ = [
     "OperationError",
     "OperationTimeout",
     "Pending",
+    "ProtocolError",
     "SerialPort",
     "SerialPorts",
     "ServiceUnavailable",
@@ -142,6 +146,9 @@ class Board:
 
         ``wait`` is how many seconds to wait for it, ``ttl`` after how many it falls by itself.
         """
+
+    def rotate_keys(self) -> None:
+        """Mix fresh keys into the session now; it happens by itself each 24 hours."""
 
     @property
     def session(self) -> Mapping[str, Any]:

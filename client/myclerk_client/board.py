@@ -121,6 +121,10 @@ class Board:
         """
         return Lock(self.link, resource, wait, ttl)
 
+    def rotate_keys(self) -> None:
+        """Mix fresh keys into the session now; it happens by itself each 24 hours."""
+        self.link.rotate(fresh=True)
+
     @property
     def session(self) -> Mapping[str, Any]:
         """What was negotiated: tier, whether post-quantum, whether the session was resumed."""

@@ -260,6 +260,12 @@ class Link:
         if self._wire is not None:
             self._wire.session.post(code, request.encode(fields), tier=tier)
 
+    def rotate(self, *, fresh: bool) -> None:
+        """Rotate the session's keys; nothing where there are none (the Unix socket) or the link is down."""
+        wire = self._wire
+        if wire is not None and isinstance(wire.session, ClientSession) and not self._down.is_set():
+            wire.session.rotate(fresh=fresh)
+
     def forget_stream(self, request_id: int) -> None:
         """A stream's stop was answered: its Request ID may be used again."""
         self._streams.pop(request_id, None)

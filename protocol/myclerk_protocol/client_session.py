@@ -269,7 +269,7 @@ class ClientSession:
         if opcode == SESSION_ROTATE and request_id == 0:
             rule = Schema.load().push("SESSION_ROTATE")
             assert rule is not None
-            self._rotate(fresh=rule.decode(payload).get("fresh", False))
+            self.rotate(fresh=rule.decode(payload).get("fresh", False))
         elif opcode in (SESSION_REVOKE, SESSION_CLOSE) and request_id == 0:
             self._closed_by_agent(InvalidSession("the agent ended this session"))
         else:
@@ -340,7 +340,8 @@ class ClientSession:
         self.state.tickets = [ticket, used] if fresh and used is not None else [ticket]
         self._register_by = self._monotonic() + max(life / 2, REGISTER_PAUSE)
 
-    def _rotate(self, *, fresh: bool) -> None:
+    def rotate(self, *, fresh: bool) -> None:
+        """Start a key rotation, with fresh keys or without; nothing while one is under way."""
         assert self._rotation is not None
         started = self._rotation.start(fresh)
         if started is not None:
@@ -400,7 +401,7 @@ class ClientSession:
                 return self.take_events()
             due = self._rotation.due(now)
             if due is not None:
-                self._rotate(fresh=due)
+                self.rotate(fresh=due)
             if self._register_by is not None and now >= self._register_by:
                 self._register_by = None
                 self._register(self._authenticator.again(self._transcript))

@@ -108,6 +108,24 @@ def test_what_the_agent_does_not_serve_is_unsupported(running_agent: support.Age
             assert unpack(answer[12:])["status"] == Status.UNSUPPORTED
 
 
+def test_keys_rotate_under_load_and_a_resume_follows(boards: KnownBoards) -> None:
+    async def story() -> None:
+        async with await Board.connect("bench", boards=boards) as board:
+            for round in range(12):
+                asked = [asyncio.create_task(board.request("DEVICE_LIST", kind="none")) for _ in range(50)]
+                if round % 2:
+                    board.link.rotate(fresh=False)
+                else:
+                    board.rotate_keys()
+                assert await asyncio.gather(*asked) == [{"devices": []}] * 50
+                await board.ping()
+            board.link.drop_connection()
+            await board.ping()
+            assert board.session["resumed"]
+
+    asyncio.run(story())
+
+
 @pytest.fixture
 def strict(tmp_path: Path, trace: object) -> Iterator[support.AgentProcess]:
     """An agent with low limits."""

@@ -243,7 +243,7 @@ def test_without_resume_what_was_sent_is_lost_and_the_rest_goes_out() -> None:
 def test_the_sessions_own_requests_are_not_repeated() -> None:
     connection = connected()
     agent = connection.agent_side
-    connection.client._rotate(fresh=False)
+    connection.client.rotate(fresh=False)
     connection.take_client()
     state = connection.cut()
     assert len(state.pending) == 1

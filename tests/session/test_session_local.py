@@ -19,6 +19,7 @@ class Local:
         self.agent = LocalAgentSession("uid 0", policy or Policy())
         self.client = LocalClientSession(policy)
         self.client.start()
+        self.opened = self.client.take_events()
         self.events: list[AgentEvent] = []
         self.answer: bytes | None = b""
 
@@ -47,7 +48,7 @@ class Local:
 
 def test_pair_whole() -> None:
     local = Local()
-    (established,) = local.client.take_events()
+    (established,) = local.opened
     assert isinstance(established, Established)
     request = local.client.request(WORK, b"\x81\xa1a\x01", context="mine")
     local.answer = b"\x81\xa1a\x02"
@@ -198,7 +199,6 @@ def test_fire_and_forget() -> None:
 def test_failure_and_push_reach_the_client() -> None:
     local = Local()
     local.answer = None
-    local.client.take_events()
     pending = local.client.request(WORK, b"")
     (message,) = local.client.outbox.take()
     local.deliver(message)

@@ -85,7 +85,7 @@ def test_pair_rotates_again_and_again(fresh: bool, mode: Mode, aes: bool) -> Non
     policy = Policy(require_pq=False, aes=aes)
     connection = connected(agent_side(policy), policy=policy, mode=mode)
     for _ in range(3):
-        connection.client._rotate(fresh=fresh)
+        connection.client.rotate(fresh=fresh)
         connection.pump()
         connection.client.request(WORK, b"")
         connection.pump()
@@ -97,7 +97,7 @@ def test_pair_rotates_again_and_again(fresh: bool, mode: Mode, aes: bool) -> Non
 def test_fresh_keys_are_mixed_with_the_current_one() -> None:
     connection = connected()
     before = connection.client._channel.send_key
-    connection.client._rotate(fresh=True)
+    connection.client.rotate(fresh=True)
     connection.pump()
     after = connection.client._channel.send_key
     assert after == connection.agent._channel.send_key == connection.agent._channel.receive_key
@@ -107,7 +107,7 @@ def test_fresh_keys_are_mixed_with_the_current_one() -> None:
 def test_client_registers_again_after_fresh_keys_but_not_after_derived_ones() -> None:
     connection = connected()
     for fresh, registrations in ((False, 1), (True, 2), (False, 2)):
-        connection.client._rotate(fresh=fresh)
+        connection.client.rotate(fresh=fresh)
         connection.pump()
         assert len([e for e in connection.client_events if isinstance(e, Registered)]) == registrations
     repeats = [event.repeat for event in connection.agent_events if isinstance(event, Registration)]
@@ -117,7 +117,7 @@ def test_client_registers_again_after_fresh_keys_but_not_after_derived_ones() ->
 @pytest.mark.parametrize("fresh", [False, True])
 def test_ticket_after_a_rotation_resumes(fresh: bool) -> None:
     connection = connected()
-    connection.client._rotate(fresh=fresh)
+    connection.client.rotate(fresh=fresh)
     connection.pump()
     assert connected(connection.agent_side, connection.cut()).client.resumed
 

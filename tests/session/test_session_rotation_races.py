@@ -18,7 +18,7 @@ def test_requests_in_flight_over_a_rotation(fresh: bool) -> None:
     agent.serve = lambda request: None
     before = connection.client.request(WORK, b"")
     connection.to_agent()
-    connection.client._rotate(fresh=fresh)
+    connection.client.rotate(fresh=fresh)
     behind = connection.client.request(WORK, b"")  # still under n, behind SESSION_ROTATE
     connection.to_agent()
     agent.finish()  # under n+1, before COMPLETE arrives
@@ -36,7 +36,7 @@ def test_answers_gathered_before_the_response_stay_under_the_old_key() -> None:
     connection = connected()
     for _ in range(3):
         connection.client.request(WORK, b"", tier=4)
-    connection.client._rotate(fresh=False)
+    connection.client.rotate(fresh=False)
     connection.client.request(WORK, b"", tier=4)
     connection.to_agent()
     messages = connection.take_agent()
@@ -47,7 +47,7 @@ def test_answers_gathered_before_the_response_stay_under_the_old_key() -> None:
 
 def test_requests_gathered_before_complete_stay_under_the_old_key() -> None:
     connection = connected()
-    connection.client._rotate(fresh=False)
+    connection.client.rotate(fresh=False)
     connection.to_agent()
     answers = connection.take_agent()
     connection.client.request(WORK, b"", tier=4)
@@ -66,7 +66,7 @@ def test_pushes_in_flight_over_a_rotation() -> None:
     connection = connected()
     stream = connection.client.request(WORK, b"")
     connection.pump()
-    connection.client._rotate(fresh=True)
+    connection.client.rotate(fresh=True)
     record = connection.agent.record
     for _ in range(4):
         record.push(stream.request_id, Opcode.STREAM_DATA, b"\x80")
@@ -148,7 +148,7 @@ def test_connection_lost_in_a_rotation_is_resumed(fresh: bool, lost: str) -> Non
     connection = connected()
     agent = connection.agent_side
     request = connection.client.request(WORK, b"")
-    connection.client._rotate(fresh=fresh)
+    connection.client.rotate(fresh=fresh)
     messages = connection.take_client()
     if lost != "request":
         connection.to_agent(messages)
@@ -158,7 +158,7 @@ def test_connection_lost_in_a_rotation_is_resumed(fresh: bool, lost: str) -> Non
     again = connected(agent, connection.cut())
     assert again.client.resumed
     assert [r for r, _ in [*connection.answers, *again.answers]] == [request.request_id]
-    again.client._rotate(fresh=fresh)
+    again.client.rotate(fresh=fresh)
     again.pump()
     assert again.agent._channel.rotations == 1
 
@@ -172,7 +172,7 @@ def test_repeated_registration_that_crosses_a_rotation_gives_a_good_ticket() -> 
             if step == "register":
                 client._register(client._authenticator.again(client._transcript))
             else:
-                client._rotate(fresh=False)
+                client.rotate(fresh=False)
         connection.pump()
         assert connected(connection.agent_side, connection.cut()).client.resumed
 
@@ -180,7 +180,7 @@ def test_repeated_registration_that_crosses_a_rotation_gives_a_good_ticket() -> 
 def test_own_start_and_push_cross() -> None:
     """The agent's push finds a rotation under way: it is heeded by that."""
     connection = connected()
-    connection.client._rotate(fresh=False)
+    connection.client.rotate(fresh=False)
     connection.agent.outbox.send(1, 4, Opcode.SESSION_ROTATE, 0, b"", push=True)
     connection.pump()
     assert connection.agent._channel.rotations == 1
@@ -189,7 +189,7 @@ def test_own_start_and_push_cross() -> None:
 
 def test_fresh_keys_asked_in_a_derived_rotation_follow_it() -> None:
     connection = connected()
-    connection.client._rotate(fresh=False)
+    connection.client.rotate(fresh=False)
     connection.agent.outbox.send(1, 4, Opcode.SESSION_ROTATE, 0, b"\x81\xa5fresh\xc3", push=True)
     connection.to_client()
     connection.pump()
@@ -205,7 +205,7 @@ def test_fresh_keys_asked_in_a_derived_rotation_follow_it() -> None:
 def test_derived_rotation_that_meets_fresh_keys_due_is_followed_by_those() -> None:
     connection = connected()
     connection.agent._rotation._fresh_at -= 86_400.0
-    connection.client._rotate(fresh=False)
+    connection.client.rotate(fresh=False)
     connection.agent_events += connection.agent.tick()  # the push and SESSION_ROTATE cross
     connection.pump()
     assert connection.agent._channel.rotations == 0
@@ -217,7 +217,7 @@ def test_derived_rotation_that_meets_fresh_keys_due_is_followed_by_those() -> No
 
 def test_response_that_does_not_fit_ends_the_connection() -> None:
     agent = raw_agent(agent_side())
-    agent.client._rotate(fresh=True)
+    agent.client.rotate(fresh=True)
     (request,) = agent.received()
     body = payloads.pack({"x25519-public": b"\x09" + bytes(31)})  # no mlkem-ciphertext
     agent.deliver(agent.seal(Opcode.KEY_EXCHANGE_RESPONSE, body, request_id=request.request_id, tier=4))
@@ -226,7 +226,7 @@ def test_response_that_does_not_fit_ends_the_connection() -> None:
 
 def test_conflict_leaves_the_clients_keys() -> None:
     agent = raw_agent(agent_side())
-    agent.client._rotate(fresh=False)
+    agent.client.rotate(fresh=False)
     (request,) = agent.received()
     body = payloads.pack({"status": int(Status.CONFLICT), "message": "later"})
     agent.deliver(agent.seal(Opcode.SESSION_ROTATE, body, request_id=request.request_id, tier=4))
@@ -242,7 +242,7 @@ def test_rotations_under_load() -> None:
     for step in range(60):
         asked.append(connection.client.request(WORK, payloads.pack({"n": step})).request_id)
         if step % 5 == 0:
-            connection.client._rotate(fresh=step % 10 == 0)
+            connection.client.rotate(fresh=step % 10 == 0)
         _trickle(connection)
     connection.pump()
     assert sorted(r for r, _ in connection.answers) == asked

@@ -149,7 +149,7 @@ def test_client_never_raises_for_sealed_garbage(
 ) -> None:
     agent = raw_agent(agent_side())
     agent.client.request(0x200, b"")
-    agent.client._rotate(fresh=True)
+    agent.client.rotate(fresh=True)
     for _ in range(2):
         agent.deliver(
             agent.seal(opcode, payload, request_id=request_id, push=push, compressed=compressed, tier=4)

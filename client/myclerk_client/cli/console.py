@@ -45,12 +45,13 @@ async def console(
     """
     opened = await board.serial.open(port, **settings)
     source = sys.stdin.fileno()
-    talk = Conversation(opened, Sink(app.output, log), source, crlf=crlf, echo=echo and not app.as_json)
+    sink = Sink(app.output, log)
+    talk = Conversation(opened, sink, source, crlf=crlf, echo=echo and not app.as_json)
     if not sys.stdin.isatty():
         await talk.pipe(idle)
         return
-    app.output.note(f"{opened.resource} at {summary(opened.settings)}; Ctrl-] ? for help, Ctrl-] q to quit")
     with raw_terminal(source):
+        sink.note(f"{opened.resource} at {summary(opened.settings)}; Ctrl-] ? for help, Ctrl-] q to quit")
         await talk.interact()
     app.output.note("closed")
 

@@ -130,7 +130,7 @@ class SerialPort(Handle):
         return self._borrow("modem lines", self._control)
 
     @serves("SERIAL_BREAK", access=Access.WRITE)
-    async def send_break(self, duration: float = 0.25) -> None:
+    async def send_break(self, duration: float) -> None:
         """Send a break of ``duration`` seconds (0-10) behind all that was written before; later writes wait.
 
         Closing the port or a cancellation ends it. A pty accepts it and does nothing. Raises BadRequest,

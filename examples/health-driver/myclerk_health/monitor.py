@@ -9,7 +9,7 @@ from typing import Any
 
 from myclerk_drivers.base import Access, Handle, Resource, Stream, serves
 from myclerk_drivers.context import DriverContext, StreamSink, Timer
-from myclerk_protocol.status import NotFound
+from myclerk_protocol.status import HardwareError, NotFound
 
 from . import kernel
 
@@ -93,7 +93,7 @@ class BusyStream(Stream):
         try:
             now = self._monitor.times()
         except OSError as error:
-            sink.end(error)
+            sink.end(HardwareError(f"/proc/stat cannot be read: {error.strerror}"))
             return
         busy = kernel.share(self._last, now)
         if busy is not None:
