@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 import support
-from tracing import Trace
-
 from myclerk_client import KnownBoards, pair
-
+from tracing import Trace
 
 HOST_KERNEL = "kernel of the host (pty)"
 

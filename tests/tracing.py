@@ -14,7 +14,7 @@ from protocol.cddl_check import CddlChecker
 
 RULES = {("KEY_EXCHANGE_COMPLETE", "push"): ("agent-proof", "resume-proof")}
 LARGEST = 4096
-"""Bytes of a payload that the (slow) CDDL tools are asked about; larger ones only repeat a smaller one's form."""
+"""Bytes of a payload that the (slow) CDDL tools are asked about; larger ones repeat a smaller one's form."""
 
 
 class Trace:

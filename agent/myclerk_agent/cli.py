@@ -115,7 +115,9 @@ def main(context: click.Context, path: Path | None, state_directory: Path | None
 
 @main.command()
 @click.option("--listen", multiple=True, metavar="HOST:PORT", help="Listen here instead of [server] listen.")
-@click.option("--unix-socket", type=click.Path(path_type=Path), help="Socket instead of [server] unix-socket.")
+@click.option(
+    "--unix-socket", type=click.Path(path_type=Path), help="Socket instead of [server] unix-socket."
+)
 @click.pass_obj
 @sentence_errors
 def run(context: Context, listen: tuple[str, ...], unix_socket: Path | None) -> None:
@@ -169,7 +171,9 @@ def invite(
         return
     click.echo(invitations.render(invitation.link, sys.stdout.isatty()), nl=False)
     if sys.stdout.isatty():
-        click.echo(f"Good for one device, until {time.strftime('%H:%M', time.localtime(invitation.expires_at))}:")
+        click.echo(
+            f"Good for one device, until {time.strftime('%H:%M', time.localtime(invitation.expires_at))}:"
+        )
         click.echo("  myclerk pair 'LINK'")
 
 
@@ -197,8 +201,12 @@ def devices(context: Context, revoke: str | None, as_json: bool) -> None:
         mode = Access(device.access).name.lower().replace("_", "-")
         role = ", administrator" if device.administrator else ""
         gone = ", REVOKED" if device.revoked_at is not None else ""
-        seen = "never" if device.last_seen is None else time.strftime("%F %R", time.localtime(device.last_seen))
-        click.echo(f"{udf.grouped(device.fingerprint)}  {device.description}  ({mode}{role}{gone})  seen {seen}")
+        seen = (
+            "never" if device.last_seen is None else time.strftime("%F %R", time.localtime(device.last_seen))
+        )
+        click.echo(
+            f"{udf.grouped(device.fingerprint)}  {device.description}  ({mode}{role}{gone})  seen {seen}"
+        )
 
 
 @main.command()

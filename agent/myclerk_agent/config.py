@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
 
+from myclerk_protocol.status import LocalError
+
 from . import config_checks as checks
 from .config_checks import Address, Unfit
 from .toml_source import ConfigError, Source, parse_toml
@@ -163,9 +165,10 @@ def check_minimum_tiers(minimum_tiers: Mapping[str, int], registry: Registry, so
     """
     for name, tier in minimum_tiers.items():
         path = ("security", "minimum-tiers", name)
-        operation = registry.by_name(name)
-        if operation is None:
-            raise source.error(path, f"`{name}` is no operation that this agent knows")
+        try:
+            operation = registry.by_name(name)
+        except LocalError:
+            raise source.error(path, f"`{name}` is no operation that this agent knows") from None
         if tier < operation.minimum_tier:
             raise source.error(
                 path, f"`{name}` needs tier {operation.minimum_tier} at least; a setting can only raise it"

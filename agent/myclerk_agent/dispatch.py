@@ -6,7 +6,6 @@ The protocol's session has already checked authentication, minimum tier and that
 from __future__ import annotations
 
 import asyncio
-import errno
 import inspect
 import logging
 from collections.abc import Callable, Mapping
@@ -22,24 +21,21 @@ from myclerk_protocol.schema import MapType, Schema
 from myclerk_protocol.status import (
     BadRequest,
     Conflict,
-    DeviceGone,
     Forbidden,
-    HardwareError,
     InternalError,
     NotFound,
-    OperationError,
     Unsupported,
     error_fields,
 )
 
 from .audit import Audit
+from .faults import translate
 from .resources import Holdings, ResourceTable
 from .streams import AgentStream
 from .workers import Lane, Worker
 
 log = logging.getLogger("myclerk.dispatch")
 
-GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.ESHUTDOWN})
 Served = Callable[..., Any]
 
 
@@ -117,21 +113,33 @@ class Dispatcher:
     # -- binding -------------------------------------------------------------------------------------------
 
     def bind_driver(self, driver: Driver) -> None:
-        """Serve a driver's operations. Raises ValueError when one is unknown or served already."""
-        self.drivers[driver.kind] = driver
+        """Serve a driver's operations, all or none.
+
+        Raises ValueError when another driver has its kind, when one of its operations is served already or
+        has no CDDL rules; LocalError when one is unknown.
+        """
+        if driver.kind in self.drivers:
+            raise ValueError(f"another driver serves {driver.kind}: resources")
+        bindings = []
         for operation, (name, serving) in served_by(type(driver)).items():
             target = "resource" if "resource" in self._request_keys(operation) else "driver"
-            self._bind(operation, serving, target, name, getattr(driver, name), driver)
+            bindings.append(self._binding(operation, serving, target, name, getattr(driver, name), driver))
         for handle_type in driver.handles:
             for operation, (name, serving) in served_by(handle_type).items():
-                self._bind(operation, serving, "handle", name, getattr(handle_type, name), driver, handle_type)
+                method = getattr(handle_type, name)
+                bindings.append(
+                    self._binding(operation, serving, "handle", name, method, driver, handle_type)
+                )
+        self.drivers[driver.kind] = driver
+        self._bindings.update({binding.operation.code: binding for binding in bindings})
 
     def bind_system(self, system: object) -> None:
         """Serve the agent's own operations: methods of ``system``, which get the holdings first."""
         for operation, (name, serving) in served_by(type(system)).items():
-            self._bind(operation, serving, "system", name, getattr(system, name), None)
+            binding = self._binding(operation, serving, "system", name, getattr(system, name), None)
+            self._bindings[binding.operation.code] = binding
 
-    def _bind(
+    def _binding(
         self,
         operation_name: str,
         serving: Serving,
@@ -140,7 +148,7 @@ class Dispatcher:
         method: Served,
         driver: Driver | None,
         handle_type: type[Any] = Handle,
-    ) -> None:
+    ) -> Binding:
         operation = self._registry.by_name(operation_name)
         request = self._schema.request(operation_name)
         response = self._schema.response(operation_name)
@@ -148,7 +156,7 @@ class Dispatcher:
             raise ValueError(f"{operation_name} is served twice")
         if request is None or response is None:
             raise ValueError(f"{operation_name} has no CDDL rules for its request and response")
-        self._bindings[operation.code] = Binding(
+        return Binding(
             operation,
             serving,
             serving.access,
@@ -322,7 +330,7 @@ class Dispatcher:
         resource: Resource | None,
         error: Exception,
     ) -> None:
-        failure = translate(error, resource)
+        failure = translate(error, resource.name if resource else "")
         if isinstance(failure, InternalError):
             log.error("%s failed unexpectedly", request.operation.name, exc_info=error)
         if binding is not None and (binding.serving.audit or isinstance(failure, Forbidden)):
@@ -350,18 +358,6 @@ class Dispatcher:
             driver.close()
         for lane in self._lanes.values():
             lane.close()
-
-
-def translate(error: BaseException, resource: Resource | None) -> OperationError:
-    """The status that an exception becomes: the one boundary where kernel errors turn into the wire's."""
-    if isinstance(error, OperationError):
-        return error
-    if isinstance(error, OSError) and error.errno is not None:
-        name = errno.errorcode.get(error.errno, str(error.errno))
-        where = resource.name if resource else (error.filename or "the device")
-        kind = DeviceGone if error.errno in GONE else HardwareError
-        return kind(f"{where}: {error.strerror or name}", errno=name)
-    return InternalError("the agent met an unexpected error; its log says more")
 
 
 def _tier_too_low(binding: Binding) -> Forbidden:

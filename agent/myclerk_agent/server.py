@@ -12,6 +12,7 @@ import struct
 from pathlib import Path
 
 from myclerk_protocol.local import LocalAgentSession
+from myclerk_protocol.status import LocalError
 
 from . import drivers
 from . import log as logs
@@ -101,7 +102,10 @@ class Server:
             aes=has_aes_instructions(),
         )
         for driver in drivers.start(classes, config, asyncio.get_running_loop()):
-            service.dispatcher.bind_driver(driver)
+            try:
+                service.dispatcher.bind_driver(driver)
+            except (ValueError, LocalError) as error:
+                logs.event(log, logging.ERROR, "a driver is left out", driver=driver.kind, reason=error)
         logs.event(log, logging.INFO, "agent identity", fingerprint=keys.identity.fingerprint)
 
     async def _listen_tcp(self, host: str, port: int) -> None:

@@ -14,10 +14,10 @@ from myclerk_protocol.events import Ended, Established, Registration
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.local import LocalAgentSession
 from myclerk_protocol.mesh.profiles import Identity
-from myclerk_protocol.operations import REGISTRY
+from myclerk_protocol.operations import REGISTRY, Registry
 from myclerk_protocol.records import SessionRecord, SessionRegistry
 from myclerk_protocol.schema import Schema
-from myclerk_protocol.status import OperationError, TooMany
+from myclerk_protocol.status import Conflict, LocalError, OperationError, TooMany
 
 from . import log as logs
 from .audit import Audit
@@ -35,6 +35,8 @@ log = logging.getLogger("myclerk.agent")
 SESSION_REVOKE = REGISTRY.by_name("SESSION_REVOKE").code
 SESSION_CLOSE = REGISTRY.by_name("SESSION_CLOSE").code
 PENDING_CONNECTIONS = 16
+CLOCK_WARNING = 300
+"""Seconds of difference between two clocks above which both sides warn."""
 PURGE_SECONDS = 60.0
 
 
@@ -80,13 +82,7 @@ class Service:
             server.handshakes_per_second,
             environment.monotonic,
         )
-        self.operations = REGISTRY
-        schema = Schema.load()
-        for cls in driver_classes.values():
-            if cls.operations:
-                self.operations = self.operations.extended(cls.operations)
-            if cls.schema:
-                schema = schema.extended(cls.schema)
+        self.operations, schema = extend(driver_classes)
         check_minimum_tiers(security.minimum_tiers, self.operations, config.source)
         self.dispatcher = Dispatcher(self.operations, schema, audit, security.minimum_tiers)
         self.dispatcher.bind_system(SystemOperations(self))
@@ -155,7 +151,7 @@ class Service:
             if not event.repeat:
                 self._admit_session(record, decision.fingerprint)
             elif record.device != decision.fingerprint:
-                raise TooMany("a session belongs to one device; open another session")
+                raise Conflict("a session belongs to one device; open another session")
         except OperationError as error:
             self._audit.record(connection.name, "CLIENT_REGISTER", "", error.status.name.lower())
             session.refuse(event.request, error)
@@ -172,6 +168,11 @@ class Service:
         """A handshake succeeded, or a resume was proven."""
         record = connection.session.record
         assert record is not None
+        session = connection.session
+        if isinstance(session, AgentSession) and abs(session.clock_difference) > CLOCK_WARNING:
+            logs.event(
+                log, logging.WARNING, "clocks differ", peer=connection.name, seconds=session.clock_difference
+            )
         if event.classical:
             logs.event(log, logging.WARNING, "classical-only session", peer=connection.name)
         if not event.resumed:
@@ -342,3 +343,16 @@ def _once(function: Callable[[], None]) -> Callable[[], None]:
             function()
 
     return call
+
+
+def extend(driver_classes: Mapping[str, type[Driver]]) -> tuple[Registry, Schema]:
+    """Registry and schema with what the drivers bring along; one whose rows or rules clash brings nothing."""
+    operations, schema = REGISTRY, Schema.load()
+    for name, cls in driver_classes.items():
+        try:
+            wider = operations.extended(cls.operations) if cls.operations else operations
+            schema = schema.extended(cls.schema, f"{name}.cddl") if cls.schema else schema
+            operations = wider
+        except LocalError as error:
+            logs.event(log, logging.ERROR, "the operations of a driver do not fit", driver=name, reason=error)
+    return operations, schema

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,12 +11,21 @@ from myclerk_drivers.base import Handle, Stream
 from myclerk_protocol.operations import REGISTRY
 from myclerk_protocol.records import SessionRecord
 from myclerk_protocol.schema import Schema
-from myclerk_protocol.status import BadRequest, InternalError, OperationError
+from myclerk_protocol.status import BadRequest, InternalError
+
+from .faults import translate
+
+log = logging.getLogger("myclerk.streams")
 
 STREAM_DATA = REGISTRY.by_name("STREAM_DATA").code
 BYTE_WINDOW = 1 << 20
 EVENT_WINDOW = 8192
 """What the agent keeps at most above the client's last ``consumed``, whatever credit was granted."""
+
+LARGEST_PUSH = 64 << 10
+"""Bytes of one push; more becomes several."""
+MOST_EVENTS = 256
+"""Events of one push; more become several."""
 
 _push_rule = Schema.load().push("STREAM_DATA")
 assert _push_rule is not None
@@ -63,7 +73,7 @@ class AgentStream:
         """Let the driver begin; an error it raises ends the stream."""
         try:
             self.source.start(self)
-        except OperationError as error:
+        except Exception as error:
             self.end(error)
             return
         self._steer()
@@ -77,10 +87,12 @@ class AgentStream:
 
     def push_bytes(self, data: bytes) -> None:
         """Push bytes in order; they are kept until the client has consumed them."""
-        offset = self._position
-        self._position += len(data)
-        self._kept.append((offset, data))
-        self._send({"offset": offset, "data": data})
+        for start in range(0, len(data), LARGEST_PUSH):
+            piece = data[start : start + LARGEST_PUSH] if len(data) > LARGEST_PUSH else data
+            offset = self._position
+            self._position += len(piece)
+            self._kept.append((offset, piece))
+            self._send({"offset": offset, "data": piece})
         if self.credit == 0:
             self._steer()
 
@@ -94,14 +106,16 @@ class AgentStream:
         if not events:
             self._dropped += lost
             return
-        index = self._position
-        self._position += len(events)
-        push = {"index": index, "events": [_wire_names(event) for event in events]}
-        if self._dropped:
-            push["dropped"] = self._dropped
+        for start in range(0, len(events), MOST_EVENTS):
+            piece = events[start : start + MOST_EVENTS]
+            index = self._position
+            self._position += len(piece)
+            push: dict[str, Any] = {"index": index, "events": [_wire_names(event) for event in piece]}
+            if self._dropped:
+                push["dropped"], self._dropped = self._dropped, 0
+            self._kept.append((index, push))
+            self._send(push)
         self._dropped = lost
-        self._kept.append((index, push))
-        self._send(push)
         if self.credit == 0:
             self._steer()
 
@@ -110,12 +124,15 @@ class AgentStream:
         if self._ended is not None or self._closed:
             return
         self._ended = {"end": True}
+        if self._dropped:
+            self._ended["dropped"] = self._dropped
         if error is not None:
-            if not isinstance(error, OperationError):
-                error = InternalError("the stream ended by an unexpected error")
-            self._ended.update(status=int(error.status), message=error.message)
-            if "errno" in error.details:
-                self._ended["errno"] = error.details["errno"]
+            failure = translate(error, self.handle.resource.name if self.handle else "")
+            if isinstance(failure, InternalError):
+                log.error("a stream ended by an unexpected error", exc_info=error)
+            self._ended.update(status=int(failure.status), message=failure.message)
+            if "errno" in failure.details:
+                self._ended["errno"] = failure.details["errno"]
         if not self._detached:
             self._send(self._ended)
         self._close_source()

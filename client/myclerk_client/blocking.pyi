@@ -22,6 +22,7 @@ from myclerk_client import (
     NotPaired,
     OperationError,
     OperationTimeout,
+    Operations,
     ProtocolError,
     ServiceUnavailable,
     SessionLost,
@@ -57,6 +58,7 @@ __all__ = [
     "NotPaired",
     "OperationError",
     "OperationTimeout",
+    "Operations",
     "Pending",
     "ProtocolError",
     "SerialPort",
@@ -108,11 +110,13 @@ class Board:
         reconnect: float = 30.0,
         policy: Policy | None = None,
         mode: Mode = ...,
+        operations: Operations | None = None,
     ) -> Board:
         """Connect to a board by the name it was paired under (None: the only one), or "unix:PATH".
 
         ``timeout`` is for the first connection, ``reconnect`` how long a lost one may stay away before
-        everything that waits fails; both in seconds. Raises NotPaired, ConnectionLost, AgentNotTrusted.
+        everything that waits fails; both in seconds.
+        ``operations`` adds those of third-party drivers. Raises NotPaired, ConnectionLost, AgentNotTrusted.
         """
 
     def __enter__(self) -> Board: ...

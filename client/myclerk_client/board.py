@@ -17,7 +17,7 @@ from .batch import Batch
 from .environment import SYSTEM
 from .errors import NotPaired
 from .known import KnownBoard, KnownBoards
-from .link import Link
+from .link import Link, Operations
 from .locks import Lock
 from .serial import SerialPorts
 from .trust import PinnedAgent
@@ -49,20 +49,24 @@ class Board:
         reconnect: float = 30.0,
         policy: Policy | None = None,
         mode: Mode = Mode.HYBRID,
+        operations: Operations | None = None,
     ) -> Board:
         """Connect to a board by the name it was paired under (None: the only one), or "unix:PATH".
 
         ``timeout`` is for the first connection, ``reconnect`` how long a lost one may stay away before
-        everything that waits fails; both in seconds. Raises NotPaired, ConnectionLost, AgentNotTrusted.
+        everything that waits fails; both in seconds.
+        ``operations`` adds those of third-party drivers. Raises NotPaired, ConnectionLost, AgentNotTrusted.
         """
         if board is not None and board.startswith("unix:"):
-            link = _local_link(board.removeprefix("unix:"), reconnect)
+            link = _local_link(board.removeprefix("unix:"), operations)
             await link.open(timeout)
             return cls(link, board)
         boards = boards or KnownBoards()
         known = boards.find(board)
         agent = PinnedAgent(known, boards)
-        link = network_link(known, agent, reconnect=reconnect, policy=policy, mode=mode)
+        link = network_link(
+            known, agent, reconnect=reconnect, policy=policy, mode=mode, operations=operations
+        )
         await link.open(timeout)
         assert link.established is not None
         agent.opened(link.established)
@@ -145,6 +149,7 @@ def network_link(
     reconnect: float = 30.0,
     policy: Policy | None = None,
     mode: Mode = Mode.HYBRID,
+    operations: Operations | None = None,
 ) -> Link:
     """A link to a paired board over TCP, pinned to its fingerprint."""
 
@@ -154,14 +159,16 @@ def network_link(
     def make_session(state: ClientState) -> ClientSession:
         return ClientSession(SYSTEM, agent, state, policy or Policy(), mode)
 
-    return Link(connect, make_session, reconnect=reconnect, on_registered=agent.registered)
+    return Link(
+        connect, make_session, reconnect=reconnect, operations=operations, on_registered=agent.registered
+    )
 
 
-def _local_link(path: str, reconnect: float) -> Link:
+def _local_link(path: str, operations: Operations | None) -> Link:
     async def connect(factory: Any) -> None:
         await asyncio.get_running_loop().create_unix_connection(factory, path)
 
-    return Link(connect, lambda state: LocalClientSession(), reconnect=0.0)
+    return Link(connect, lambda state: LocalClientSession(), reconnect=0.0, operations=operations)
 
 
 __all__ = ["Board", "NotPaired", "network_link"]

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from myclerk_protocol import payloads
@@ -25,9 +25,10 @@ from myclerk_protocol.events import (
     Response,
 )
 from myclerk_protocol.local import LocalClientSession
-from myclerk_protocol.operations import REGISTRY, Registry
+from myclerk_protocol.operations import REGISTRY, Operation, Registry
 from myclerk_protocol.schema import MapType, Schema
 from myclerk_protocol.status import (
+    Forbidden,
     LocalError,
     MalformedMessage,
     MyClerkError,
@@ -108,6 +109,18 @@ class Operations:
             found = operation.code, max(operation.minimum_tier, 3), request, response
             self._by_name[name] = found
         return found
+
+    def raise_tier(self, name: str, tier: int) -> None:
+        """Send an operation at ``tier`` from now on."""
+        code, _, request, response = self.by_name(name)
+        self._by_name[name] = code, tier, request, response
+
+    def extended(self, operations: Iterable[Operation], schema: str, source: str) -> Operations:
+        """These operations and those of a third-party driver, with the CDDL of their payloads.
+
+        ``source`` names the CDDL in errors. Raises LocalError when they clash with others.
+        """
+        return Operations(self._registry.extended(operations), self._schema.extended(schema, source))
 
     def push(self, code: int) -> MapType:
         """The rule of an operation's pushes. Raises MalformedMessage when it has none."""
@@ -235,11 +248,9 @@ class Link:
         call = Call(name, code, tier, payload, response, future)
         if timeout is not None:
             call.deadline = self._loop.time() + timeout
-        self._wire.session.submit(call)
         if stream is not None:
             call.stream, call.compress = stream, compress
-            self._streams[call.request_id] = stream
-            self._state.streams[call.request_id] = compress
+        self._submit(call)
         return future, call
 
     async def request(
@@ -356,11 +367,30 @@ class Link:
         except MyClerkError as error:
             if call.stream is not None:
                 self.forget_stream(event.request.request_id)
+            if isinstance(error, Forbidden) and self._raise_tier(call, error.details.get("required_tier")):
+                return
             if not call.future.done():
                 call.future.set_exception(error)
             return
         if not call.future.done():
             call.future.set_result(result)
+
+    def _raise_tier(self, call: Call, tier: object) -> bool:
+        """Send a request again at the tier that the agent's settings ask for, and remember it."""
+        session = self.established
+        if not isinstance(tier, int) or session is None or not call.tier < tier <= session.tier:
+            return False
+        self.operations.raise_tier(call.name, tier)
+        call.tier = tier
+        self._submit(call)
+        return True
+
+    def _submit(self, call: Call) -> None:
+        assert self._wire is not None
+        self._wire.session.submit(call)
+        if call.stream is not None:
+            self._streams[call.request_id] = call.stream
+            self._state.streams[call.request_id] = call.compress
 
     def _route(self, wire: Wire, event: ClientEvent) -> None:
         if wire is not self._wire:  # a connection that was replaced meanwhile

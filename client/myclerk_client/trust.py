@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from myclerk_protocol import signatures
 from myclerk_protocol.events import Established
 from myclerk_protocol.mesh import pin as pins
 from myclerk_protocol.mesh import profiles, udf
@@ -92,6 +93,8 @@ class InvitedAgent:
             )
             pq_public = proof.get("pq_public")
             profiles.check_pq_public(profile, pq_public)
+            if not signatures.available():  # what cannot be verified here is not pinned either
+                pq_public = None
             profiles.verify_agent(
                 profile.public_key,
                 transcript,

@@ -19,7 +19,7 @@ Three styles, told by how the method is written:
 A method that opens something returns a :class:`Handle`; a method that opens a stream returns a
 :class:`Stream`. The agent numbers handles, owns them for the session and releases them exactly once.
 Failures are raised as :mod:`myclerk_protocol.status` errors; an ``OSError`` that escapes becomes
-HARDWARE_ERROR (ENODEV, ENXIO and EIO of a vanished device: DEVICE_GONE) with its errno.
+HARDWARE_ERROR (ENODEV, ENXIO and ESHUTDOWN: DEVICE_GONE) with its errno.
 """
 
 from __future__ import annotations

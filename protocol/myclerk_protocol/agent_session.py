@@ -465,6 +465,11 @@ class AgentSession:
         """Whether this connection is over; the transport is closed once everything was sent."""
         return self.phase is Phase.CLOSED
 
+    @property
+    def clock_difference(self) -> int:
+        """Seconds by which the client's clock is ahead of ours, as of the handshake."""
+        return self._clock.peer_offset
+
     def sent(self) -> None:
         """Something was just sent: the next KEEPALIVE is due 15 s from now."""
         self._last_sent = self._monotonic()

@@ -19,9 +19,7 @@ MAX_MESSAGES = 1024
 FORBIDDEN_OPCODES: frozenset[int] = frozenset(
     operation.code
     for operation in OPERATIONS
-    if operation.family == "key"
-    or operation.name.startswith("SESSION_")
-    or operation.code in (Opcode.NOP, Opcode.CLIENT_REGISTER)
+    if operation.family in ("session", "key") or operation.code == Opcode.CLIENT_REGISTER
 )
 """What no batch may hold: NOP, session and key operations, CLIENT_REGISTER."""
 

@@ -5,7 +5,6 @@ import itertools
 import os
 import tomllib
 from importlib import resources
-from types import SimpleNamespace
 
 import pytest
 
@@ -19,6 +18,7 @@ from myclerk_agent.config import (
     load,
     parse,
 )
+from myclerk_protocol.operations import REGISTRY
 
 EXAMPLE = resources.files("myclerk_agent").joinpath("agent.toml.example").read_text()
 
@@ -162,27 +162,20 @@ def test_load_names_the_file(tmp_path):
         load(path)
 
 
-class OneOperation:
-    """A registry that knows GPIO_LINE_SET, of tier 3."""
-
-    def by_name(self, name):
-        return SimpleNamespace(minimum_tier=3) if name == "GPIO_LINE_SET" else None
-
-
 @pytest.mark.parametrize(("tier", "fits"), [(2, False), (3, True), (5, True)])
 def test_a_minimum_tier_can_only_be_raised(tier, fits):
     config = parse(f"[security.minimum-tiers]\nGPIO_LINE_SET = {tier}", "here")
     if fits:
-        check_minimum_tiers(config.security.minimum_tiers, OneOperation(), config.source)
+        check_minimum_tiers(config.security.minimum_tiers, REGISTRY, config.source)
         return
     with pytest.raises(ConfigError, match=r"^here:2: `GPIO_LINE_SET` needs tier 3 at least"):
-        check_minimum_tiers(config.security.minimum_tiers, OneOperation(), config.source)
+        check_minimum_tiers(config.security.minimum_tiers, REGISTRY, config.source)
 
 
 def test_a_minimum_tier_of_an_unknown_operation_is_refused():
     config = parse("[security]\nminimum-tiers = { GPIO_SET = 5 }", "here")
     with pytest.raises(ConfigError, match=r"^here:2: `GPIO_SET` is no operation"):
-        check_minimum_tiers(config.security.minimum_tiers, OneOperation(), config.source)
+        check_minimum_tiers(config.security.minimum_tiers, REGISTRY, config.source)
 
 
 DECLARED = {

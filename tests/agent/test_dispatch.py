@@ -27,7 +27,16 @@ from myclerk_protocol.schema import Schema
 from myclerk_protocol.seal import Aead
 from myclerk_protocol.status import NotFound, Status
 
-NAMES = ("LAMP_LIST", "LAMP_OPEN", "LAMP_CLOSE", "LAMP_SET", "LAMP_SLOW", "LAMP_WATCH", "LAMP_FAIL", "LAMP_LATER")
+NAMES = (
+    "LAMP_LIST",
+    "LAMP_OPEN",
+    "LAMP_CLOSE",
+    "LAMP_SET",
+    "LAMP_SLOW",
+    "LAMP_WATCH",
+    "LAMP_FAIL",
+    "LAMP_LATER",
+)
 CDDL = """
 lamp-list-request = {}
 lamp-list-response = { lamps: [* tstr] }
@@ -135,7 +144,9 @@ class LampDriver(Driver):
         return {"tag": tag}
 
     @serves("LAMP_LATER", access=Access.WRITE)
-    def later_or_now(self, resource: Resource, tag: str = "") -> Mapping[str, Any] | Awaitable[Mapping[str, Any]]:
+    def later_or_now(
+        self, resource: Resource, tag: str = ""
+    ) -> Mapping[str, Any] | Awaitable[Mapping[str, Any]]:
         return {"tag": tag} if tag == "now" else self._later(tag)
 
     async def _later(self, tag: str) -> Mapping[str, Any]:
@@ -444,7 +455,9 @@ def test_a_minimum_tier_can_be_raised(tmp_path: Path) -> None:
         refused = session.answer(session.ask("LAMP_LIST", tier=4))
         assert refused is not None
         assert (refused["status"], refused["required-tier"]) == (Status.FORBIDDEN, 5)
-        assert session.answer(session.ask("LAMP_LIST", tier=5)) == {"lamps": ["lamp:a", "lamp:b", "lamp:rail"]}
+        assert session.answer(session.ask("LAMP_LIST", tier=5)) == {
+            "lamps": ["lamp:a", "lamp:b", "lamp:rail"]
+        }
 
     run(tmp_path, story, {"LAMP_LIST": 5})
 

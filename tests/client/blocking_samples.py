@@ -88,7 +88,7 @@ class Device:
     def property_thread(self) -> str:
         return threading.current_thread().name
 
-    async def within(self, timeout: float) -> str:  # noqa: ASYNC109 (what the API does, too)
+    async def within(self, timeout: float) -> str:
         try:
             async with asyncio.timeout(timeout):
                 await asyncio.sleep(10)

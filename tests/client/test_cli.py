@@ -3,53 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 import pytest
+from cli_runner import Run, pair_as
 
 from myclerk_client import KnownBoard, KnownBoards
 from myclerk_client.cli import main
-from myclerk_client.cli.names import remember_resources
 from myclerk_protocol import __version__
 
-Run = Callable[..., tuple[int, str, str]]
-FINGERPRINT = "MDDKN6A727AJZNOSTRXXKS7DJAFX"
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A user without boards; logging is what it was afterwards."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("MYCLERK_BOARD", raising=False)
-    handlers, level = list(logging.root.handlers), logging.getLogger("myclerk").level
-    yield tmp_path
-    logging.root.handlers[:] = handlers
-    logging.getLogger("myclerk").setLevel(level)
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command in this process: exit code, standard output, standard error."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main.main(words)
-        return int(str(ended.value.code)), *capsys.readouterr()
-
-    return run
-
-
-def remember(name: str, port: int = 1) -> KnownBoard:
-    return KnownBoards().add(
-        KnownBoard(name, "127.0.0.1", port, FINGERPRINT[: -len(name)] + name.upper(), "00")
-    )
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def commands(command: click.Command = main, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -122,14 +90,14 @@ def test_json_is_understood_in_every_place(run: Run, words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", [["-b", "other", "ping"], ["ping", "--board", "other"]])
 def test_the_board_is_understood_in_every_place(run: Run, words: list[str]) -> None:
-    remember("bench")
+    pair_as("bench")
     code, _, err = run(*words)
     assert code == 3
     assert "no board named 'other'" in err
 
 
 def test_the_board_may_come_from_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    remember("bench")
+    pair_as("bench")
     monkeypatch.setenv("MYCLERK_BOARD", "another")
     assert "no board named 'another'" in run("ping")[2]
     assert "no board named 'given'" in run("-b", "given", "ping")[2]
@@ -138,15 +106,15 @@ def test_the_board_may_come_from_the_environment(run: Run, monkeypatch: pytest.M
 
 
 def test_several_boards_must_be_told_apart(run: Run) -> None:
-    remember("one")
-    remember("two")
+    pair_as("one")
+    pair_as("two")
     code, _, err = run("ping")
     assert code == 3
     assert "one, two" in err
 
 
 def test_a_board_that_is_not_there_cannot_be_reached(run: Run) -> None:
-    remember("bench")
+    pair_as("bench")
     code, out, err = run("ping")
     assert (code, out) == (4, "")
     assert err.startswith("myclerk: the board cannot be reached")
@@ -211,7 +179,7 @@ def test_a_link_can_come_from_standard_input(
 
 def test_boards_are_listed_and_forgotten(run: Run) -> None:
     assert run("boards", "--json") == (0, "[]\n", "")
-    remember("bench", 5657)
+    pair_as("bench", 5657)
     heading, row = run("boards")[1].splitlines()
     assert heading.split() == ["NAME", "ADDRESS", "FINGERPRINT"]
     assert row.split()[:2] == ["bench", "127.0.0.1:5657"]
@@ -224,7 +192,7 @@ def test_boards_are_listed_and_forgotten(run: Run) -> None:
 
 
 def test_a_file_that_others_may_read_is_an_error_and_no_traceback(run: Run, home: Path) -> None:
-    remember("bench")
+    pair_as("bench")
     (home / "myclerk" / "boards.json").chmod(0o644)
     code, _, err = run("boards")
     assert code == 1
@@ -235,7 +203,7 @@ def test_a_defect_ends_with_70_and_shows_itself_with_verbose(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(self: KnownBoards) -> list[KnownBoard]:
-        raise ZeroDivisionError("the cause")
+        raise ZeroDivisionError("the cause\x1b[2J")
 
     monkeypatch.setattr(KnownBoards, "all", broken)
     code, out, err = run("boards")
@@ -246,94 +214,8 @@ def test_a_defect_ends_with_70_and_shows_itself_with_verbose(
     code, _, err = run("boards", "-v")
     assert code == 70
     assert "Traceback" in err
-    assert "the cause" in err
-
-
-# -- completion --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts_name_the_command(run: Run, shell: str) -> None:
-    code, out, _ = run("completion", shell)
-    assert code == 0
-    assert "_MYCLERK_COMPLETE" in out
-    assert json.loads(run("completion", shell, "--json")[1])["shell"] == shell
-
-
-def test_bash_accepts_its_script(run: Run) -> None:
-    script = run("completion", "bash")[1]
-    checked = subprocess.run(["bash", "-n"], input=script.encode(), capture_output=True, timeout=30)
-    assert (checked.returncode, checked.stderr) == (0, b"")
-
-
-@pytest.fixture
-def complete(run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """What bash offers for the last of the words."""
-
-    def complete(*words: str) -> list[str]:
-        monkeypatch.setenv("_MYCLERK_COMPLETE", "bash_complete")
-        monkeypatch.setenv("COMP_WORDS", " ".join(["myclerk", *words]))
-        monkeypatch.setenv("COMP_CWORD", str(len(words)))
-        code, out, err = run()
-        assert (code, err) == (0, "")
-        return [line.partition(",")[2] for line in out.splitlines() if line]
-
-    return complete
-
-
-def test_commands_and_options_complete(complete: Callable[..., list[str]]) -> None:
-    assert complete("bo") == ["boards"]
-    assert complete("serial", "li") == ["lines", "link", "list"]
-    assert complete("serial", "console", "x", "--da") == ["--data-bits"]
-    assert complete("serial", "console", "x", "--parity", "o") == ["odd"]
-    assert complete("ping", "--js") == ["--json"]
-
-
-def test_boards_complete_from_the_file(complete: Callable[..., list[str]]) -> None:
-    assert complete("forget", "b") == []
-    remember("bench")
-    remember("attic")
-    assert complete("forget", "b") == ["bench"]
-    assert complete("-b", "a") == ["attic"]
-    assert complete("ping", "--board", "be") == ["bench"]
-
-
-def test_a_damaged_file_completes_to_nothing(complete: Callable[..., list[str]], home: Path) -> None:
-    remember("bench")
-    (home / "myclerk" / "boards.json").write_text("{")
-    assert complete("forget", "b") == []
-
-
-def test_resources_complete_as_they_were_listed_last(complete: Callable[..., list[str]]) -> None:
-    remember("bench")
-    assert complete("lock", "s") == []
-    remember_resources("bench", ["serial:ttyUSB0", "serial:ttyACM0", "gpio:gpiochip0", "bad\nplain,rm"])
-    assert complete("lock", "serial:ttyU") == ["serial:ttyUSB0"]
-    assert complete("lock", "") == ["gpio:gpiochip0", "serial:ttyACM0", "serial:ttyUSB0"]
-    assert complete("serial", "console", "") == ["ttyACM0", "ttyUSB0"]
-    remember_resources("bench", ["serial:ttyS0"], "serial")
-    assert complete("operations", "") == ["gpio:gpiochip0", "serial:ttyS0"]
-
-
-def test_resources_complete_for_the_board_of_the_command_line(complete: Callable[..., list[str]]) -> None:
-    remember("one")
-    remember("two")
-    remember_resources("one", ["serial:a"])
-    remember_resources("two", ["serial:b"])
-    remember_resources("unix:/run/agent", ["serial:c"])
-    assert complete("serial", "link", "") == []
-    assert complete("-b", "one", "serial", "link", "") == ["a"]
-    assert complete("-b", "two", "serial", "link", "") == ["b"]
-    assert complete("-b", "unix:/run/agent", "serial", "link", "") == ["c"]
-
-
-def test_a_damaged_cache_is_forgotten(complete: Callable[..., list[str]], home: Path) -> None:
-    remember("bench")
-    remember_resources("bench", ["serial:a"])
-    (home / "cache" / "myclerk" / "resources.json").write_text('["not", "a", "table"]')
-    assert complete("serial", "link", "") == []
-    remember_resources("bench", ["serial:a"])
-    assert complete("serial", "link", "") == ["a"]
+    assert "the cause\ufffd" in err
+    assert "\x1b" not in err
 
 
 # -- as a process ------------------------------------------------------------------------------------------

@@ -24,7 +24,9 @@ def served() -> Iterator[Any]:
         owners += [(name, owner) for owner in (driver, *driver.handles)]
     for name, owner in owners:
         for operation, (method, _) in served_by(owner).items():
-            yield pytest.param(operation, getattr(owner, method), owner is SystemOperations, id=f"{name} {operation}")
+            yield pytest.param(
+                operation, getattr(owner, method), owner is SystemOperations, id=f"{name} {operation}"
+            )
 
 
 @pytest.mark.parametrize(("operation", "method", "system"), list(served()))

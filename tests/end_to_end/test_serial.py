@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
-import support
 
+import support
 from myclerk_client import (
     BadRequest,
     Board,

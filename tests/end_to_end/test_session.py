@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import support
 
+import support
 from myclerk_client import BadRequest, Board, Conflict, KnownBoards, NotFound, TooMany, pair
 from myclerk_protocol.framing import frame
 from myclerk_protocol.payloads import unpack

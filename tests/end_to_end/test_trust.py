@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import support
 
+import support
 from myclerk_client import (
     AgentNotTrusted,
     BadRequest,

@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from pair import IDENTITIES, AgentSide, Trust
+
 from myclerk_protocol import exchange, header, keys, payloads
 from myclerk_protocol.agent_session import AgentSession
 from myclerk_protocol.client_session import ClientSession
@@ -14,7 +16,6 @@ from myclerk_protocol.exchange import Mode, Offer
 from myclerk_protocol.keys import Direction
 from myclerk_protocol.operations import Opcode
 from myclerk_protocol.seal import Aead, Opened, Opener, Sealer
-from pair import IDENTITIES, AgentSide, Trust
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from pair import WORK, agent_side, connected, status_of
+from raw import RawClient, authenticated, raw_agent
+
 from myclerk_protocol import header, payloads, tunnel
 from myclerk_protocol.events import Failure, Response
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.operations import REGISTRY, Opcode, Operation
 from myclerk_protocol.seal import Opened
 from myclerk_protocol.status import Forbidden, Status
-from pair import WORK, agent_side, connected, status_of
-from raw import RawClient, authenticated, raw_agent
 
 OTHER_WORK = Opcode.DEVICE_INFO
 UNTUNNELLED = [
@@ -82,11 +83,6 @@ def test_minimum_tier_is_judged_by_the_carrier() -> None:
     fields = payloads.unpack(refusal)
     assert (fields["status"], fields["required-tier"]) == (Status.FORBIDDEN, 5)
     assert status_of(_opened(client, _inner(guarded.code, 11), tier=5)[11][2]) == 0
-
-
-def test_keepalive_may_travel_in_a_batch() -> None:
-    client = authenticated(agent_side())
-    assert _opened(client, _inner(Opcode.KEEPALIVE, 10)) == {10: (Opcode.KEEPALIVE_ACK, 3, b"")}
 
 
 def test_fire_and_forget_in_a_batch() -> None:

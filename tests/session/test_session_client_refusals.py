@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pair import IDENTITIES, WORK, AgentSide, Trust, agent_side, connected
+from raw import RawAgent
+
 from myclerk_protocol import header, payloads
 from myclerk_protocol.client_session import ClientSession
 from myclerk_protocol.exchange import Mode
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.operations import Opcode
 from myclerk_protocol.status import MalformedMessage, Status
-from pair import IDENTITIES, WORK, AgentSide, Trust, agent_side, connected
-from raw import RawAgent
 
 
 def _agent(side: AgentSide | None = None, mode: Mode = Mode.HYBRID, policy: Policy | None = None) -> RawAgent:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from myclerk_protocol import header
 from pair import WORK, AgentSide, Connection, World, agent_side, connected
 from raw import RawClient, authenticated, raw_agent
+
+from myclerk_protocol import header
 
 OFFSETS = [0.0, 300.0, -301.0, 86_400.0, -1_800_000_000.0, 2.0**31, -(2.0**31), 2.0**32 - 5, 3e9]
 

@@ -6,14 +6,15 @@ import os
 
 import pytest
 import zstandard
+from pair import WORK, agent_side, connected, status_of
+from raw import RawClient, authenticated, raw_agent
+
 from myclerk_protocol import header, payloads
 from myclerk_protocol.compression import compress
 from myclerk_protocol.events import Push, Response
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.operations import OPERATIONS, Opcode
 from myclerk_protocol.status import Status
-from pair import WORK, agent_side, connected, status_of
-from raw import RawClient, authenticated, raw_agent
 
 BULK = Opcode.USB_BULK_TRANSFER
 CONTENT = payloads.pack({"data": bytes(2000)})

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pair import AgentSide, Connection, agent_side, connected
+
 from myclerk_protocol import exchange, header, kem, payloads
 from myclerk_protocol.exchange import Mode
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.operations import Opcode
-from pair import AgentSide, Connection, agent_side, connected
 
 Fields = dict[str, Any]
 Change = Callable[[Fields], Fields]
@@ -169,7 +170,9 @@ def test_forged_refusal_makes_no_second_offer(status: int) -> None:
     connection = Connection(agent_side(LIBERAL), None, LIBERAL)
     connection.take_client()
     head = header.Header(1, 4, opcode=Opcode.SESSION_INIT, request_id=1)
-    connection.to_client([header.encode_plain(head, payloads.pack({"status": status, "message": "try less"}))])
+    connection.to_client(
+        [header.encode_plain(head, payloads.pack({"status": status, "message": "try less"}))]
+    )
     _no_session(connection)
     assert connection.take_client() == []
 
@@ -184,7 +187,11 @@ def test_forged_invalid_session_costs_a_resume_and_nothing_else() -> None:
     connection.to_client([header.encode_plain(head, payloads.pack({"status": 0x17, "message": "no"}))])
     (init,) = connection.take_client()
     fields = payloads.unpack(header.decode_plain(init)[1])
-    assert (fields["kex-mode"], fields["max-tier"], fields["capabilities"]) == (Mode.HYBRID, 5, [1, 2, 3, 5, 11, 12])
+    assert (fields["kex-mode"], fields["max-tier"], fields["capabilities"]) == (
+        Mode.HYBRID,
+        5,
+        [1, 2, 3, 5, 11, 12],
+    )
 
 
 # -- resume --------------------------------------------------------------------------------------------------

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from pair import WORK, agent_side, connected, status_of
+from raw import authenticated, raw_agent
+
 from myclerk_protocol import header, payloads
 from myclerk_protocol.events import Ended, Request
 from myclerk_protocol.operations import ANSWER_OPCODES, Opcode
 from myclerk_protocol.status import InvalidSession, Status
-from pair import WORK, agent_side, connected, status_of
-from raw import authenticated, raw_agent
 
 
 def test_close_is_acknowledged_and_ends_the_session_at_once() -> None:
@@ -78,7 +79,9 @@ def test_message_that_does_not_open_ends_the_connection_silently(change: str) ->
 
 @pytest.mark.parametrize("version", [0, 1])
 @pytest.mark.parametrize("tier", [1, 2])
-@pytest.mark.parametrize("opcode", [WORK, Opcode.KEEPALIVE, Opcode.SESSION_CLOSE, Opcode.SESSION_INIT, 0x7FFF])
+@pytest.mark.parametrize(
+    "opcode", [WORK, Opcode.KEEPALIVE, Opcode.SESSION_CLOSE, Opcode.SESSION_INIT, 0x7FFF]
+)
 def test_readable_message_of_tier_1_or_2_is_forbidden(version: int, tier: int, opcode: int) -> None:
     client = authenticated(agent_side())
     head = header.Header(version, tier, opcode=opcode, sequence=9, request_id=5 * version)

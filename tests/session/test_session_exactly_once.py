@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from pair import WORK, AgentSide, Connection, agent_side, connected, status_of
+from raw import RawClient, authenticated
+
 from myclerk_protocol import payloads
 from myclerk_protocol.events import Established
 from myclerk_protocol.operations import Opcode
 from myclerk_protocol.status import Status
-from pair import WORK, AgentSide, Connection, agent_side, connected, status_of
-from raw import RawClient, authenticated
 
 
 def _resumed(client: RawClient) -> RawClient:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from pair import IDENTITIES, WORK, Connection, agent_side, connected, status_of
+from raw import RawClient, authenticated
+
 from myclerk_protocol import header, payloads
 from myclerk_protocol.exchange import Mode
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.mesh.profiles import verify_agent
 from myclerk_protocol.operations import Opcode
 from myclerk_protocol.status import Status
-from pair import IDENTITIES, WORK, Connection, agent_side, connected, status_of
-from raw import RawClient, authenticated
 
 ANY_MODE = Policy(require_pq=False)
 

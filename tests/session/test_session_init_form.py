@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pair import agent_side
+from raw import RawClient
+
 from myclerk_protocol import header, payloads
 from myclerk_protocol.exchange import Mode
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.operations import Opcode
 from myclerk_protocol.status import Status
-from pair import agent_side
-from raw import RawClient
 
 ANY_MODE = Policy(require_pq=False)
 

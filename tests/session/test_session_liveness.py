@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from pair import WORK, Connection, agent_side, connected
+from raw import RawClient, authenticated, raw_agent
+
 from myclerk_protocol import payloads
 from myclerk_protocol.events import Registered
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.operations import Opcode
-from pair import WORK, Connection, agent_side, connected
-from raw import RawClient, authenticated, raw_agent
 
 
 def test_agent_that_sent_nothing_for_15_seconds_pushes_keepalive() -> None:

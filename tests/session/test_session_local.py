@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from pair import WORK, status_of
+
 from myclerk_protocol import header, payloads
 from myclerk_protocol.events import AgentEvent, Ended, Established, Push, Request, Response
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.local import LocalAgentSession, LocalClientSession
 from myclerk_protocol.operations import ANSWER_OPCODES, OPERATIONS, Opcode
 from myclerk_protocol.status import BadRequest, LocalError, Status
-from pair import WORK, status_of
 
 
 class Local:

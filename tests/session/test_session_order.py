@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from pair import WORK, agent_side, status_of
+from raw import RawClient, authenticated
+
 from myclerk_protocol import payloads
 from myclerk_protocol.compression import compress
 from myclerk_protocol.operations import ANSWER_OPCODES, OPERATIONS, Opcode
 from myclerk_protocol.status import Status
-from pair import WORK, agent_side, status_of
-from raw import RawClient, authenticated
 
 UNKNOWN = 0x7FFF
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from pair import WORK, Connection, agent_side, connected, status_of
+from raw import RawClient, authenticated
+
 from myclerk_protocol import payloads
 from myclerk_protocol.agent_session import Phase
 from myclerk_protocol.compression import compress
@@ -10,8 +13,6 @@ from myclerk_protocol.framing import Deframer, frame
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.operations import ANSWER_OPCODES, OPERATIONS, Opcode
 from myclerk_protocol.status import MalformedMessage, Status
-from pair import WORK, Connection, agent_side, connected, status_of
-from raw import RawClient, authenticated
 
 SERVED = {
     Opcode.NOP: Opcode.NOP,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from pair import WORK, Connection, agent_side, connected, status_of
+from raw import authenticated, raw_agent
+
 from myclerk_protocol import payloads
 from myclerk_protocol.client_state import ClientState
 from myclerk_protocol.events import Push, Response
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.operations import Opcode
 from myclerk_protocol.status import Conflict, LocalError, Status
-from pair import WORK, Connection, agent_side, connected, status_of
-from raw import authenticated, raw_agent
 
 
 def test_answers_come_in_completion_order_under_their_own_id() -> None:

@@ -6,6 +6,9 @@ import struct
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pair import IDENTITIES, WORK, AgentSide, agent_side, status_of
+from raw import RawClient, RawTicket, authenticated
+
 from myclerk_protocol import header, keys, payloads
 from myclerk_protocol.agent_session import Phase
 from myclerk_protocol.exchange import Mode
@@ -15,8 +18,6 @@ from myclerk_protocol.operations import Opcode
 from myclerk_protocol.records import SessionRegistry
 from myclerk_protocol.seal import Aead
 from myclerk_protocol.status import Status
-from pair import IDENTITIES, WORK, AgentSide, agent_side, status_of
-from raw import RawClient, RawTicket, authenticated
 
 
 def _resume(side: AgentSide, ticket: RawTicket, aead: Aead = Aead.CHACHA20) -> RawClient:
@@ -50,7 +51,12 @@ def test_resumed_is_shaped_as_an_ack() -> None:
     again = _resume(side, client.ticket)
     fields = again.resumed_fields
     assert again.resumed_header == header.Header(
-        1, 4, opcode=Opcode.SESSION_RESUMED, session_id=fields["session-id"], timestamp=1_800_000_077, request_id=1
+        1,
+        4,
+        opcode=Opcode.SESSION_RESUMED,
+        session_id=fields["session-id"],
+        timestamp=1_800_000_077,
+        request_id=1,
     )
     assert set(fields) == {"session-id", "nonce", "selected-tier", "x25519-public"}
     assert fields["selected-tier"] == 4

@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pair import WORK, AgentSide, Connection, agent_side, connected
+
 from myclerk_protocol import header, payloads
 from myclerk_protocol.client_state import ClientState
 from myclerk_protocol.events import Established
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.operations import Opcode
 from myclerk_protocol.records import SessionRegistry
-from pair import WORK, AgentSide, Connection, agent_side, connected
 
 POINTS = [
     "SESSION_RESUME lost",
@@ -188,7 +189,9 @@ def test_client_gives_up_on_an_unfit_resumed(change: dict[str, int]) -> None:
     assert connection.take_client() == []
 
 
-@pytest.mark.parametrize(("key", "value"), [("selected-tier", 4), ("session-id", 9), ("x25519-public", bytes(32))])
+@pytest.mark.parametrize(
+    ("key", "value"), [("selected-tier", 4), ("session-id", 9), ("x25519-public", bytes(32))]
+)
 def test_client_gives_up_on_an_unfit_map_of_a_resumed(key: str, value: object) -> None:
     side = agent_side()
     connection = Connection(side, _start(side))

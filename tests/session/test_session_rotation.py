@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pair import WORK, AgentSide, Connection, agent_side, connected, status_of
+from raw import RawClient, authenticated, refresh, rotate
+
 from myclerk_protocol import exchange, header, keys, payloads
 from myclerk_protocol.events import Registered, Registration
 from myclerk_protocol.exchange import Mode, Offer
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.operations import Opcode
 from myclerk_protocol.status import Status
-from pair import WORK, AgentSide, Connection, agent_side, connected, status_of
-from raw import RawClient, authenticated, refresh, rotate
 
 ANY_MODE = Policy(require_pq=False)
 

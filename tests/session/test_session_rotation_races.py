@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from pair import WORK, Connection, agent_side, connected, status_of
+from raw import authenticated, raw_agent, rotate
+
 from myclerk_protocol import header, keys, payloads, tunnel
 from myclerk_protocol.operations import Opcode
 from myclerk_protocol.status import Status
-from pair import WORK, Connection, agent_side, connected, status_of
-from raw import authenticated, raw_agent, rotate
 
 
 @pytest.mark.parametrize("fresh", [False, True])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from myclerk_protocol.client_state import ClientState
-from myclerk_protocol.handshake import Policy
 from pair import WORK, AgentSide, Connection, agent_side, connected
 from raw import authenticated, raw_agent
+
+from myclerk_protocol.client_state import ClientState
+from myclerk_protocol.handshake import Policy
 
 ANY_MODE = Policy(require_pq=False)
 
@@ -64,7 +65,9 @@ def test_every_bit_of_the_handshakes_headers(number: int) -> None:
             _no_agreement(connection)
 
 
-@pytest.mark.parametrize("number", [0, 1, 2], ids=["SESSION_RESUME", "SESSION_RESUMED", "KEY_EXCHANGE_COMPLETE"])
+@pytest.mark.parametrize(
+    "number", [0, 1, 2], ids=["SESSION_RESUME", "SESSION_RESUMED", "KEY_EXCHANGE_COMPLETE"]
+)
 @pytest.mark.parametrize("mask", [0x01, 0x80])
 def test_every_byte_of_a_resume(number: int, mask: int) -> None:
     first = connected()

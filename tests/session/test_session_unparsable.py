@@ -1,15 +1,16 @@
-"""What cannot be parsed ends the connection without an answer, on both sides and in every phase (section 1)."""
+"""What cannot be parsed ends the connection without an answer, on both sides, in every phase (section 1)."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pair import IDENTITIES, Connection, Trust, World, agent_side, connected
+from raw import RawClient, authenticated, raw_agent
+
 from myclerk_protocol import header
 from myclerk_protocol.client_session import ClientSession
 from myclerk_protocol.handshake import Policy
-from pair import IDENTITIES, Connection, Trust, World, agent_side, connected
-from raw import RawClient, authenticated, raw_agent
 
 
 def _first(version: int, tier: int, encrypted: bool = False) -> bytes:

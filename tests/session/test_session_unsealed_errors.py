@@ -1,13 +1,14 @@
-"""What parses but is wrong before a session gets an unsealed error of its own tier and version (section 1)."""
+"""What parses but is wrong before a session gets an unsealed error of its own tier and version."""
 
 from __future__ import annotations
 
 import pytest
+from pair import agent_side
+from raw import RawClient
+
 from myclerk_protocol import header, payloads
 from myclerk_protocol.operations import ANSWER_OPCODES, OPERATIONS, Opcode
 from myclerk_protocol.status import Status
-from pair import agent_side
-from raw import RawClient
 
 FORMS = [(version, tier) for version in (0, 1) for tier in (1, 2, 4)]
 

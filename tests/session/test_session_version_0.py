@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from pair import WORK, AgentSide, agent_side, status_of
+from raw import RawClient, authenticated
+
 from myclerk_protocol import keys, payloads, tunnel
 from myclerk_protocol.operations import Opcode
 from myclerk_protocol.status import BadRequest, Status
-from pair import WORK, AgentSide, agent_side, status_of
-from raw import RawClient, authenticated
 
 OTHER_WORK = Opcode.DEVICE_INFO
 

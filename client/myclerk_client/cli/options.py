@@ -18,6 +18,9 @@ class _CleanFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name is logging's)
         return clean(super().formatMessage(record))
 
+    def formatException(self, ei: Any) -> str:  # noqa: N802 (the name is logging's)
+        return "\n".join(map(clean, super().formatException(ei).splitlines()))
+
 
 def configure_logging(*, verbose: bool) -> None:
     """Log to standard error: warnings, or with ``verbose`` all that this project has to say."""
@@ -69,6 +72,10 @@ class GlobalOptionsMixin(click.Command):
         _section(ctx, formatter, "Options", [p for p in parameters if p not in GLOBAL_OPTIONS])
         if ctx.parent is None:
             _section(ctx, formatter, "Options of every command", list(GLOBAL_OPTIONS))
+        else:
+            names = ", ".join(name for option in GLOBAL_OPTIONS for name in option.opts)
+            formatter.write_paragraph()
+            formatter.write_text(f"Options of every command, see `myclerk --help`: {names}")
         if isinstance(self, click.Group):
             self.format_commands(ctx, formatter)
 

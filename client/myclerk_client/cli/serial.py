@@ -126,7 +126,7 @@ async def send(app: App, board: Board, port: str, data: str, settings: dict[str,
 @settings_options
 @with_board(limited=False)
 async def read(
-    app: App, board: Board, port: str, size: int | None, until: str | None, timeout: float | None,  # noqa: ASYNC109 (an option)
+    app: App, board: Board, port: str, size: int | None, until: str | None, timeout: float | None,
     settings: dict[str, Any],
 ) -> None:  # fmt: skip
     """Read from a port: what comes first, SIZE bytes, or up to a TEXT.

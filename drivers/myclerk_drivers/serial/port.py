@@ -83,7 +83,7 @@ class SerialPort(Handle):
     async def read(
         self,
         size: int = 65536,
-        timeout: float | None = None,  # noqa: ASYNC109 (a field of the request)
+        timeout: float | None = None,
         terminator: bytes | None = None,
         minimum: int = 1,
         stream: bool = False,
