@@ -1,4 +1,4 @@
-"""Who a client is, and whether it is admitted: CLIENT_REGISTER judged (profile sections 4 and 6)."""
+"""Who a client is, and whether it is admitted: CLIENT_REGISTER judged (docs/protocol.md)."""
 
 from __future__ import annotations
 

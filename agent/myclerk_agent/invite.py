@@ -1,4 +1,4 @@
-"""Invitations: a one-time PIN, the link that carries it, and the QR code of the link (profile section 6)."""
+"""Invitations: a one-time PIN, the link that carries it, and the QR code of the link (docs/protocol.md)."""
 
 from __future__ import annotations
 

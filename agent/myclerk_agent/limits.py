@@ -1,4 +1,4 @@
-"""Limits before authentication: connections in all and by address, handshakes a second (profile section 1)."""
+"""Limits before authentication: connections in all and by address, handshakes a second (docs/protocol.md)."""
 
 from __future__ import annotations
 

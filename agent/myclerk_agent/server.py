@@ -146,7 +146,7 @@ class Server:
         self._servers.append(server)
 
     def _local_session(self, connection: Connection) -> LocalAgentSession | None:
-        """The session of a Unix socket peer; None for a user who is not admitted (profile section 5)."""
+        """The session of a Unix socket peer; None for a user who is not admitted (docs/protocol.md)."""
         assert connection.transport is not None
         peer = connection.transport.get_extra_info("socket")
         _, uid, _ = struct.unpack("3i", peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))

@@ -131,7 +131,7 @@ class Service:
     # -- events of connections -----------------------------------------------------------------------------
 
     def register(self, connection: Connection, event: Registration) -> None:
-        """Judge a CLIENT_REGISTER (profile sections 4 and 6)."""
+        """Judge a CLIENT_REGISTER (docs/protocol.md)."""
         session = connection.session
         assert isinstance(session, AgentSession)
         try:

@@ -1,7 +1,7 @@
 """The state directory and the agent's keys in it: made once, private for ever, never overwritten.
 
 ``agent.key`` is the agent's identity, ``administrator.key`` signs the assertions by which devices are
-admitted (profile section 6), ``agent.db`` and ``audit.jsonl`` belong to :mod:`.store` and :mod:`.audit`.
+admitted (docs/protocol.md), ``agent.db`` and ``audit.jsonl`` belong to :mod:`.store` and :mod:`.audit`.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ __all__ = ["Applicant", "Device", "Pin", "Request", "Store", "StoreError", "boot
 PINS_LIMIT = 64
 """Invitations that are neither spent nor expired; one more is refused."""
 REQUESTS_LIMIT = 16
-"""Undecided requests for admission (profile section 6)."""
+"""Undecided requests for admission (docs/protocol.md)."""
 REQUEST_LIFETIME = 24 * 3600
 """Seconds for which a request for admission, or its rejection, is remembered."""
 SEEN_RESOLUTION = 60
@@ -92,7 +92,7 @@ class Store:
             return _device(connection, fingerprint)
 
     def touch(self, fingerprint: str) -> None:
-        """Note that the device has logged in by its key: what invited it has served (profile section 6)."""
+        """Note that the device has logged in by its key: what invited it has served (docs/protocol.md)."""
         now = self._environment.wall()
         stale = self._database.rows(
             "SELECT 1 FROM devices WHERE fingerprint = ?1 AND (last_seen IS NULL OR abs(?2 - last_seen) >= ?3"

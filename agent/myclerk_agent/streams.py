@@ -1,4 +1,4 @@
-"""Open streams: credit, resending after a resume, and what was dropped (profile section 2, Flow control)."""
+"""Open streams: credit, resending after a resume, and what was dropped (docs/protocol.md, Flow control)."""
 
 from __future__ import annotations
 

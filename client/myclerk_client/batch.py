@@ -1,4 +1,4 @@
-"""Many requests in one sealed message (profile section 1, Tunnel)."""
+"""Many requests in one sealed message (docs/protocol.md, Tunnel)."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Access(IntEnum):
 
 
 def resource_part(text: str) -> str:
-    """One part of a resource name; bytes outside ``[A-Za-z0-9._-]`` become %XX (profile section 6)."""
+    """One part of a resource name; bytes outside ``[A-Za-z0-9._-]`` become %XX (docs/protocol.md)."""
     return "".join(chr(b) if chr(b) in SAFE_CHARACTERS else f"%{b:02X}" for b in text.encode())
 
 

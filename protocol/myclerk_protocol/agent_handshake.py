@@ -1,4 +1,4 @@
-"""The agent's side of the two handshakes (profile section 3): one message in, an outcome out."""
+"""The agent's side of the two handshakes (docs/protocol.md): one message in, an outcome out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ HANDSHAKES = 3
 """Attempts that one connection has."""
 
 AgentProof = Callable[[bytes], Mapping[str, Any]]
-"""From the transcript to the fields of the agent's KEY_EXCHANGE_COMPLETE (profile section 4)."""
+"""From the transcript to the fields of the agent's KEY_EXCHANGE_COMPLETE (docs/protocol.md)."""
 
 
 @dataclass(slots=True)
@@ -216,7 +216,7 @@ class AgentHandshake:
 
 
 def unsealed_answer(head: header.Header, fields: Mapping[str, Any], timestamp: int) -> bytes:
-    """An unauthenticated error in the tier and version of what it answers (profile section 1, Limits).
+    """An unauthenticated error in the tier and version of what it answers (docs/protocol.md, Limits).
 
     Tiers 3 and 5 cannot be unsealed and never get here.
     """

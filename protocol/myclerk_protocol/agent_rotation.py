@@ -1,4 +1,4 @@
-"""Key rotation as the agent sees it (profile section 3): it asks by push, answers, and waits for COMPLETE."""
+"""Key rotation as the agent sees it (docs/protocol.md): it asks by push, answers, and waits for COMPLETE."""
 
 from __future__ import annotations
 

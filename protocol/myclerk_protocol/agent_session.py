@@ -1,4 +1,4 @@
-"""The agent's end of one connection: bytes in, events out (profile sections 1-4).
+"""The agent's end of one connection: bytes in, events out (docs/protocol.md).
 
 What arrives is judged in the order that section 1 fixes: answer opcode, S and C, authentication, minimum
 tier, known operation. What is left to the agent proper is payload, access and lock.
@@ -63,7 +63,7 @@ REGISTRATIONS = 3
 
 
 class Phase(Enum):
-    """Where a connection stands; what is served in each is a row of profile section 3 or 4."""
+    """Where a connection stands; what is served in each is a row of docs/protocol.md."""
 
     OPENING = "waiting for a handshake"
     UNPROVEN = "waiting for the proof of a resume"

@@ -1,4 +1,4 @@
-"""The client's side of the two handshakes (profile section 3): tickets first, freshest first, then INIT."""
+"""The client's side of the two handshakes (docs/protocol.md): tickets first, freshest first, then INIT."""
 
 from __future__ import annotations
 

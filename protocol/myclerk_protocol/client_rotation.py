@@ -1,4 +1,4 @@
-"""Key rotation as the client starts it (profile section 3)."""
+"""Key rotation as the client starts it (docs/protocol.md)."""
 
 from __future__ import annotations
 

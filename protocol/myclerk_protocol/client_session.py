@@ -1,4 +1,4 @@
-"""The client's end of one connection: bytes in, events out (profile sections 1-4)."""
+"""The client's end of one connection: bytes in, events out (docs/protocol.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The session clock of profile section 3: wall time once, a monotonic clock from then on."""
+"""The session clock of docs/protocol.md: wall time once, a monotonic clock from then on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Payload compression: one zstd frame per payload (profile section 1, Compression).
+"""Payload compression: one zstd frame per payload (docs/protocol.md, Compression).
 
 ``zstandard`` is imported when first needed, so that the protocol works without it.
 """

@@ -1,4 +1,4 @@
-"""Messages on a byte stream: a 32-bit length, then the message (profile section 1, Framing)."""
+"""Messages on a byte stream: a 32-bit length, then the message (docs/protocol.md, Framing)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two handshakes of profile section 3, message by message: SESSION_INIT/ACK and SESSION_RESUME/RESUMED.
+"""The two handshakes of docs/protocol.md, message by message: SESSION_INIT/ACK and SESSION_RESUME/RESUMED.
 
 Pure functions over bytes: the session state machines decide what to do with them.
 """

@@ -1,4 +1,4 @@
-"""Headers of all tiers and both versions, and whole messages without encryption (profile section 1).
+"""Headers of all tiers and both versions, and whole messages without encryption (docs/protocol.md).
 
 The layouts are table data. Sealed messages are made and opened in :mod:`myclerk_protocol.seal`.
 """

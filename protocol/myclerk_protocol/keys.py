@@ -1,4 +1,4 @@
-"""Every key derivation of the protocol (draft section 5; profile sections 1, 3 and 7).
+"""Every key derivation of the protocol (draft section 5; docs/protocol.md).
 
 HKDF is RFC 5869 with SHA-256, Extract then Expand. Keys are 32 bytes.
 """
@@ -110,14 +110,14 @@ def traffic(key: bytes, direction: Direction) -> TrafficKeys:
 def udp_keys(key: bytes, direction: Direction, request_id: int) -> TrafficKeys:
     """What ``direction`` seals with on the UDP side path of the stream that ``request_id`` opened.
 
-    ``key`` is that of the epoch in which the stream was opened (profile section 7).
+    ``key`` is that of the epoch in which the stream was opened (docs/protocol.md).
     """
     info = bytes((direction,)) + _COUNTER.pack(request_id)
     return _split(hkdf_sha256(key, b"udp", info, KEY_SIZE + 4))
 
 
 def mac_key(key: bytes, direction: Direction) -> bytes:
-    """The key of the HMAC trailers (profile section 1)."""
+    """The key of the HMAC trailers (docs/protocol.md)."""
     return hkdf_sha256(key, b"mac", bytes((direction,)), KEY_SIZE)
 
 

@@ -1,4 +1,4 @@
-"""Exactly-once execution of requests over resumes (profile section 2), the agent's side."""
+"""Exactly-once execution of requests over resumes (docs/protocol.md), the agent's side."""
 
 from __future__ import annotations
 

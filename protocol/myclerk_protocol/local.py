@@ -1,4 +1,4 @@
-"""The Unix socket (profile section 5): tier 1 version 1 messages, the connection is the session.
+"""The Unix socket (docs/protocol.md): tier 1 version 1 messages, the connection is the session.
 
 The kernel names the peer and keeps others out; there is no handshake, no linger, no resume, no tunnel.
 """

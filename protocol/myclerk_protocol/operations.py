@@ -230,7 +230,7 @@ _ANSWERS = {
 }
 
 ANSWER_OPCODES: frozenset[int] = frozenset(int(answer) for answer in _ANSWERS.values())
-"""Codes that are only ever answers; from a client they are dropped and counted (profile section 2)."""
+"""Codes that are only ever answers; from a client they are dropped and counted (docs/protocol.md)."""
 
 
 @dataclass(frozen=True, slots=True)

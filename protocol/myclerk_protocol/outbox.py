@@ -1,4 +1,4 @@
-"""What goes out on one connection: sealed singly, or gathered into batches (profile section 1, Tunnel)."""
+"""What goes out on one connection: sealed singly, or gathered into batches (docs/protocol.md, Tunnel)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strict MessagePack: the maps that are the payloads of messages (profile section 2).
+"""Strict MessagePack: the maps that are the payloads of messages (docs/protocol.md).
 
 A payload is one MessagePack map with text keys and nothing behind it; zero bytes are the empty map; nil means
 absent. Duplicate keys, extension types (timestamps included), invalid UTF-8 and more than

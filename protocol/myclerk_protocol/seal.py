@@ -1,4 +1,4 @@
-"""Sealing and opening of tiers 3 to 5, one object per direction and epoch (profile sections 1 and 3).
+"""Sealing and opening of tiers 3 to 5, one object per direction and epoch (docs/protocol.md).
 
 Both are on the path of every message: one table look-up for the form, one struct call for the header, one
 AEAD call. Also here: the HMAC trailers of the draft's Table 1, which only the codec knows.

@@ -1,4 +1,4 @@
-"""Signatures of profile section 4: Ed448 (RFC 8032, pure) and ML-DSA-65 (FIPS 204), with an empty context.
+"""Signatures of docs/protocol.md: Ed448 (RFC 8032, pure) and ML-DSA-65 (FIPS 204), with an empty context.
 
 Verification never returns a verdict that could be overlooked: it raises Unauthorized or returns None.
 Ed448 is always there; ML-DSA-65 comes with ``cryptography`` 48 or newer (:func:`available`).

@@ -1,4 +1,4 @@
-"""Resume tickets: sealed by the agent under keys that exist in memory only (profile section 3, Resume).
+"""Resume tickets: sealed by the agent under keys that exist in memory only (docs/protocol.md, Resume).
 
 A ticket is ticket-nonce(8) ‖ AES-256-GCM ciphertext(56); its tag travels beside it. Whether a ticket was
 spent or killed is known by who holds the sessions, by the ticket's identity.

@@ -1,4 +1,4 @@
-"""Batches: tier 0 messages inside one sealed NOP (profile section 1, Tunnel).
+"""Batches: tier 0 messages inside one sealed NOP (docs/protocol.md, Tunnel).
 
 A batch is a run of ``length(32) ‖ first byte ‖ [Request ID(32)] ‖ opcode(16) ‖ body``; both loops below run
 once per quick operation and are written for speed.

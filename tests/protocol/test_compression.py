@@ -1,4 +1,4 @@
-"""Compressed payloads (profile section 1, Compression; the frame format is RFC 8878)."""
+"""Compressed payloads (docs/protocol.md, Compression; the frame format is RFC 8878)."""
 
 from __future__ import annotations
 

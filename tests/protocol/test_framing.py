@@ -1,4 +1,4 @@
-"""Messages on a byte stream (profile section 1, Framing)."""
+"""Messages on a byte stream (docs/protocol.md, Framing)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headers and unsealed messages: layouts of profile section 1, byte for byte."""
+"""Headers and unsealed messages: layouts of docs/protocol.md, byte for byte."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_headers_cut_short_are_malformed(tier: int, version: int, encrypted: boo
 
 
 def test_crc_check_value() -> None:
-    """The check value that profile section 1 gives for CRC-16/CCITT-FALSE."""
+    """The check value that docs/protocol.md gives for CRC-16/CCITT-FALSE."""
     assert crc16(b"123456789") == 0x29B1
     assert crc16(memoryview(b"123456789")) == 0x29B1
 

@@ -1,4 +1,4 @@
-"""Strict MessagePack payloads: what is taken, and one test per thing that must not be (profile section 2)."""
+"""Strict MessagePack payloads: what is taken, and one test per thing that must not be (docs/protocol.md)."""
 
 from __future__ import annotations
 

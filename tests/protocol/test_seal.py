@@ -1,4 +1,4 @@
-"""Sealed messages: every form byte for byte, order, tampering, exhaustion (profile sections 1 and 3)."""
+"""Sealed messages: every form byte for byte, order, tampering, exhaustion (docs/protocol.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resume tickets (profile section 3, Resume)."""
+"""Resume tickets (docs/protocol.md, Resume)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches (profile section 1, Tunnel)."""
+"""Batches (docs/protocol.md, Tunnel)."""
 
 from __future__ import annotations
 

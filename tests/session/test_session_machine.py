@@ -284,7 +284,8 @@ class SessionMachine(RuleBasedStateMachine):
             assert client.send_key == agent.receive_key
             assert client.receive_key == agent.send_key
             assert client.rotations == agent.rotations
-            assert client._sealer.messages == agent._opener.messages
+            if not connection.agent.dropped:  # a first byte may be flipped into that of bare tier 0
+                assert client._sealer.messages == agent._opener.messages
 
     @invariant()
     def sessions_are_bounded(self) -> None:

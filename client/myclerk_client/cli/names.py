@@ -21,7 +21,7 @@ from .app import App
 
 KINDS = ("usb", "serial", "gpio", "i2c", "spi", "can", "w1", "gsm", "hid")
 _SAFE = re.compile(r"[A-Za-z0-9._:/%-]{1,255}")
-"""What resource names consist of (profile section 6); others are not offered to a shell."""
+"""What resource names consist of (docs/protocol.md); others are not offered to a shell."""
 
 
 def _cache() -> Path:

@@ -92,7 +92,7 @@ class PrivateKey:
         return self._material
 
     def wipe(self) -> None:
-        """Erase the key as well as the provider can (profile section 8). Idempotent."""
+        """Erase the key as well as the provider can (docs/protocol.md). Idempotent."""
         self._material = None
         if self._erase is not None:
             self._erase()

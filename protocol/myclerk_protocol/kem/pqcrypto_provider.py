@@ -9,7 +9,7 @@ from .base import CheckedProvider, PrivateKey
 
 
 class PqcryptoProvider(CheckedProvider):
-    """Keys are ``bytes``; a private key's are overwritten in place, best effort (profile section 8).
+    """Keys are ``bytes``; a private key's are overwritten in place, best effort (docs/protocol.md).
 
     Raises ImportError without the package, AttributeError for an API that is neither.
     """

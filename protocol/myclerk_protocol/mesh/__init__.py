@@ -2,5 +2,5 @@
 
 ``udf`` names keys and messages, ``dare`` signs envelopes, ``profiles`` says who a device or an agent is,
 ``pin`` proves knowledge of an invitation, ``link`` writes it down, ``catalog`` records who was admitted.
-Profile sections 4 and 6.
+docs/protocol.md.
 """

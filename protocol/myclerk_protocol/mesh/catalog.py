@@ -67,7 +67,7 @@ def parse_device(data: bytes) -> CatalogedDevice:
 
 @dataclass(frozen=True, slots=True)
 class CatalogedAccess:
-    """What one device may do: ``grants`` maps resource patterns (profile section 6) to modes 0-4.
+    """What one device may do: ``grants`` maps resource patterns (docs/protocol.md) to modes 0-4.
 
     The draft's structure has no members of its own; Udf and Grants are this project's. ``device`` is a
     fingerprint of 28 characters.

@@ -1,4 +1,4 @@
-"""The invitation as text: ``myclerk://HOST[:PORT]/FINGERPRINT28#PIN`` (profile section 6)."""
+"""The invitation as text: ``myclerk://HOST[:PORT]/FINGERPRINT28#PIN`` (docs/protocol.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Proof of knowledge of an invitation's PIN, both ways (profile section 6, Mesh Part IV section 6.3).
+"""Proof of knowledge of an invitation's PIN, both ways (docs/protocol.md, Mesh Part IV section 6.3).
 
 The agent stores saltedPIN under PinId, never the PIN. A client shows PinWitness in a RequestConnection; the
 agent answers with a witness of its own, which nobody can make who does not know the PIN.

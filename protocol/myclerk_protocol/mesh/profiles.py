@@ -1,4 +1,4 @@
-"""Who a device or an agent is: profiles, connection assertions, identities (profile sections 4 and 6).
+"""Who a device or an agent is: profiles, connection assertions, identities (docs/protocol.md).
 
 A profile is signed by the very key that it names, and the fingerprint of that key is the name of its owner.
 Keys of the draft that only threshold operations use (BaseEncryption and the like) are neither written nor

@@ -1,7 +1,7 @@
 """Uniform Data Fingerprints: the base32 names of keys and messages, and the form of PINs and nonces.
 
 A UDF is base32 over a type byte and data in groups of four, as in ``MC44-IZC3-IWZT-VCVZ-L2AG-HI4E-LOV2``.
-A fingerprint is cut to 140 bits: 28 characters, 34 with the hyphens. Profile sections 4 and 6; the rules were
+A fingerprint is cut to 140 bits: 28 characters, 34 with the hyphens. docs/protocol.md; the rules were
 checked against the examples of the Mesh drafts (Part II and Part IV).
 """
 
