@@ -131,6 +131,7 @@ class ResourceTable:
 
     def unlock(self, holdings: Holdings, resource: Resource) -> None:
         """Release a lock. Raises NotFound when this session holds none there."""
+        self.expire_locks()
         lock = self._locks.get(resource.name)
         if lock is None or lock.holdings is not holdings:
             raise NotFound(f"this session holds no lock on {resource.name}")

@@ -172,7 +172,7 @@ class ByteStream:
         """Stop the stream at the agent. Idempotent."""
 
     def resume(self) -> Mapping[str, Any]:
-        """Where to continue after a resume."""
+        """What arrived, and how far the agent may push; after a resume it continues there."""
 
     def lost(self, error: MyClerkError) -> None:
         """The session is gone: readers get the error once everything received was read."""
@@ -210,10 +210,14 @@ class EventStream:
         """Stop the stream at the agent. Idempotent."""
 
     def resume(self) -> Mapping[str, Any]:
-        """Where to continue after a resume."""
+        """What arrived, and how far the agent may push; after a resume it continues there."""
 
     def lost(self, error: MyClerkError) -> None:
         """The session is gone: readers get the error once everything received was read."""
+
+    @property
+    def buffered(self) -> int:
+        """Events that have arrived and were not read yet."""
 
     def next(self) -> dict[str, Any] | None:
         """The next event, or None when the stream is over. Raises the error that ended it."""
@@ -236,7 +240,7 @@ class Lock:
         """Give it back. Raises NotFound when it has fallen by its ttl already."""
 
     def __enter__(self) -> Lock: ...
-    def __exit__(self, *exc: object) -> None: ...
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None: ...
 
 class SerialPort:
     """An open serial port. Reading is from a stream that the agent pushes, so a byte costs no round trip.

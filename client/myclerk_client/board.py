@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -57,6 +58,7 @@ class Board:
         everything that waits fails; both in seconds.
         ``operations`` adds those of third-party drivers. Raises NotPaired, ConnectionLost, AgentNotTrusted.
         """
+        board = board or os.environ.get("MYCLERK_BOARD")
         if board is not None and board.startswith("unix:"):
             link = _local_link(board.removeprefix("unix:"), operations)
             await link.open(timeout)

@@ -146,6 +146,8 @@ async def close_all() -> None:
 class Link:
     """One board's session. ``connect`` opens a transport; ``make_session`` a session for a state.
 
+    ``generation`` counts sessions that were lost: a handle lives as long as it stays the same.
+
     ``reconnect`` is how many seconds a lost connection may be gone before everything waiting fails.
     """
 
@@ -173,7 +175,7 @@ class Link:
         self._down = asyncio.Event()
         self._room: asyncio.Future[None] | None = None
         self._streams: dict[int, PushTarget] = {}
-        self._on_session_lost: list[Callable[[MyClerkError], None]] = []
+        self.generation = 0
         self._loop = asyncio.get_running_loop()
 
     # -- opening and closing -------------------------------------------------------------------------------
@@ -281,10 +283,6 @@ class Link:
         """A stream's stop was answered: its Request ID may be used again."""
         self._streams.pop(request_id, None)
         self._state.streams.pop(request_id, None)
-
-    def on_session_lost(self, callback: Callable[[MyClerkError], None]) -> None:
-        """Call back when the session is gone for good, and with it every handle."""
-        self._on_session_lost.append(callback)
 
     def drop_connection(self) -> None:
         """Cut the transport, as a network failure would; the session will be resumed."""
@@ -418,6 +416,7 @@ class Link:
             for request_id, target in list(self._streams.items()):
                 self.post("STREAM_CONFIGURE", {"stream": request_id, **target.resume()})
         else:
+            self.generation += 1
             lost = SessionLost("the session could not be resumed; what it held is released")
             if event.resumed:
                 self._lose_streams(lost)
@@ -454,25 +453,16 @@ class Link:
         for target in self._streams.values():
             if id(target) not in kept:
                 target.lost(error)
-        had_streams = bool(self._streams)
         self._streams = dict(waiting)
         for pending in self._state.pending.values():
             if isinstance(pending, Call) and pending.stream is not None:
                 self._state.streams[pending.request_id] = pending.compress
-        if had_streams or self._supervisor is not None:
-            self._tell_session_lost(error)
 
     def _lose_streams(self, error: MyClerkError) -> None:
         streams, self._streams = self._streams, {}
         self._state.streams.clear()
         for target in streams.values():
             target.lost(error)
-        self._tell_session_lost(error)
-
-    def _tell_session_lost(self, error: MyClerkError) -> None:
-        callbacks, self._on_session_lost = self._on_session_lost, []
-        for callback in callbacks:
-            callback(error)
 
     def _ended(self, event: Ended) -> None:
         error = event.error or ConnectionLost(event.reason)

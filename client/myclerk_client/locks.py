@@ -31,6 +31,11 @@ class Lock:
         await self.acquire()
         return self
 
-    async def __aexit__(self, *exc: object) -> None:
-        if not self._link.closed:
+    async def __aexit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if self._link.closed:
+            return
+        try:
             await self.release()
+        except LookupError:
+            if kind is None:  # an error of the block says more than that the lock has fallen
+                raise

@@ -8,11 +8,12 @@ from typing import Any
 
 from myclerk_protocol.status import Conflict, OperationTimeout
 
+from .errors import SessionLost
 from .link import Link
 from .streams import ByteStream, EventStream
 
 WRITE_CHUNK = 64 << 10
-"""Bytes of one SERIAL_DATA_WRITE; longer writes are split and pipelined."""
+"""Bytes of one SERIAL_DATA_WRITE; a longer write is split, each part behind the answer to the one before."""
 
 
 class SerialPort:
@@ -25,6 +26,7 @@ class SerialPort:
         self._link = link
         self.resource = resource
         self._handle: int = opened["handle"]
+        self._generation = link.generation
         self.settings: dict[str, Any] = {k: v for k, v in opened.items() if k != "handle"}
         self._stream: ByteStream | None = None
         self._opening: asyncio.Lock = asyncio.Lock()
@@ -41,7 +43,7 @@ class SerialPort:
         if self._closed:
             return
         self._closed = True
-        if not self._link.closed:
+        if not self._link.closed and self._link.generation == self._generation:
             await self._link.request("SERIAL_PORT_CLOSE", {"handle": self._handle})
         if self._stream is not None:
             await self._stream.stop()
@@ -159,6 +161,8 @@ class SerialPort:
     async def _request(self, operation: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         if self._closed:
             raise Conflict(f"{self.resource} was closed here; open it again")
+        if self._link.generation != self._generation:
+            raise SessionLost(f"the session that had {self.resource} open is gone; open it again")
         return await self._link.request(operation, {"handle": self._handle, **fields})
 
 

@@ -25,7 +25,6 @@ class _Stream(ABC):
         self._window = window
         self._request_id = 0
         self._received = 0
-        self._consumed = 0
         self._granted = window
         self._error: MyClerkError | None = None
         self._ended = False
@@ -67,7 +66,7 @@ class _Stream(ABC):
                 self._link.forget_stream(self._request_id)
 
     def resume(self) -> Mapping[str, Any]:
-        """Where to continue after a resume."""
+        """What arrived, and how far the agent may push; after a resume it continues there."""
         return {"consumed": self._received, "credit_to": self._granted}
 
     def lost(self, error: MyClerkError) -> None:
@@ -88,14 +87,17 @@ class _Stream(ABC):
                 error_from_fields({k: v for k, v in fields.items() if k in _ERROR_KEYS}) if status else None
             )
 
-    def _consume(self, amount: int) -> None:
-        self._consumed += amount
-        if self._granted - self._consumed < self._window // 2 and not self._ended and self._request_id:
-            self._granted = self._consumed + self._window
-            self._link.post(
-                "STREAM_CONFIGURE",
-                {"stream": self._request_id, "consumed": self._consumed, "credit_to": self._granted},
-            )
+    @property
+    @abstractmethod
+    def buffered(self) -> int:
+        """What has arrived and was not read yet."""
+
+    def _consumed(self) -> None:
+        """Something was read: grant credit once half of the window is free."""
+        grant = self._received - self.buffered + self._window
+        if grant - self._granted >= self._window // 2 and not self._ended and self._request_id:
+            self._granted = grant
+            self._link.post("STREAM_CONFIGURE", {"stream": self._request_id, **self.resume()})
 
     def _wake(self) -> None:
         for future in self._waiting:
@@ -168,7 +170,6 @@ class ByteStream(_Stream):
         if data:
             self._chunks.appendleft(data)
             self._buffered += len(data)
-            self._consumed -= len(data)
 
     def discard(self) -> None:
         """Throw away everything that has arrived."""
@@ -190,7 +191,7 @@ class ByteStream(_Stream):
                 size += len(chunk)
             data = b"".join(parts)
         self._buffered -= len(data)
-        self._consume(len(data))
+        self._consumed()
         return data
 
 
@@ -201,6 +202,11 @@ class EventStream(_Stream):
         super().__init__(link, window)
         self._events: deque[dict[str, Any]] = deque()
         self.dropped = 0
+
+    @property
+    def buffered(self) -> int:
+        """Events that have arrived and were not read yet."""
+        return len(self._events)
 
     def pushed(self, fields: Mapping[str, Any]) -> None:
         """One push. Raises MalformedMessage when it does not continue where the last one ended."""
@@ -223,7 +229,7 @@ class EventStream(_Stream):
                 return None
             await self._wait()
         event = self._events.popleft()
-        self._consume(1)
+        self._consumed()
         return event
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:

@@ -37,6 +37,7 @@ class TableLink:
     def __init__(self, answers: Answers, events: list[dict[str, Any]]) -> None:
         self.established = None
         self.closed = False
+        self.generation = 0
         self._answers = answers
         self._events = events
         self._operations = Operations()

@@ -217,7 +217,7 @@ def test_lengths_are_those_of_the_cryptography(name: str, size: int) -> None:
 def test_an_error_map_holds_every_detail_that_errors_carry() -> None:
     names = {field.name for field in Schema.load().map("error").fields}
     assert names == {
-        "status", "message", "key", "required_tier", "errno", "holder", "executed", "administrator"
+        "status", "message", "key", "required_tier", "errno", "holder", "executed", "written", "administrator"
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Both ends by hand: every field of every message is the test's to choose, well-formed or not."""
+"""A client by hand: every field of every message is the test's to choose, well-formed or not."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 
 from pair import IDENTITIES, AgentSide, Trust
 
-from myclerk_protocol import exchange, header, keys, payloads
+from myclerk_protocol import header, keys, payloads
 from myclerk_protocol.agent_session import AgentSession
-from myclerk_protocol.client_session import ClientSession
-from myclerk_protocol.events import AgentEvent, ClientEvent
+from myclerk_protocol.events import AgentEvent
 from myclerk_protocol.exchange import Mode, Offer
 from myclerk_protocol.keys import Direction
 from myclerk_protocol.operations import Opcode
@@ -237,6 +236,31 @@ def authenticated(agent: AgentSide, version: int = 1, mode: Mode = Mode.HYBRID, 
     return client
 
 
+def resumed(side: AgentSide, ticket: RawTicket, aead: Aead = Aead.CHACHA20) -> RawClient:
+    """A client that got its SESSION_RESUMED and has not proven itself; its next Request ID is 101."""
+    client = RawClient(side)
+    client.resume(ticket, aead)
+    client.last_id = 100
+    return client
+
+
+def prove(client: RawClient) -> None:
+    """Send the proof of a resume, and see it answered."""
+    (answer,) = client.send(Opcode.NOP)
+    assert not payloads.unpack(answer.payload)
+
+
+def refused_resume(side: AgentSide, ticket: RawTicket, /, **changes: Any) -> int:
+    """The status that refuses a resume; a whole handshake on the same connection works after it."""
+    client = RawClient(side)
+    head, fields = client.refused(client.resume_message(ticket, **changes))
+    assert (head.opcode, head.session_id, head.request_id) == (Opcode.SESSION_RESUME, 0, 1)
+    assert not client.agent.closed
+    client.offer = RawClient(side).offer
+    client.handshake()
+    return int(fields["status"])
+
+
 def rotate(client: RawClient, counter: int = 1) -> None:
     """A whole SESSION_ROTATE by hand."""
     (answer,) = client.send(Opcode.SESSION_ROTATE, tier=4)
@@ -262,97 +286,3 @@ def refresh(client: RawClient, counter: int = 1, **changes: Any) -> Opened:
     assert client.send(Opcode.KEY_EXCHANGE_COMPLETE, request_id=0, tier=4) == []
     client.switch_sealer(key, counter + 1)
     return answer
-
-
-class RawAgent:
-    """An agent whose messages the test writes, against a real client."""
-
-    def __init__(self, client: ClientSession, side: AgentSide) -> None:
-        self.client = client
-        self.side = side
-        self.events: list[ClientEvent] = []
-        client.start()
-        (self.init,) = client.outbox.take()
-        head, payload = header.decode_plain(self.init)
-        self.asked = payloads.unpack(payload)
-        self.request_id = head.request_id
-
-    def ack(self, header_changes: dict[str, Any] | None = None, **changes: Any) -> bytes:
-        """A SESSION_ACK that fits the client's SESSION_INIT, but for the changes."""
-        public, ciphertext, self.shared = exchange.answer(
-            self.side.environment, self.asked["x25519-public"], self.asked.get("mlkem-public")
-        )
-        fields = {
-            "session-id": 7,
-            "nonce": b"responds",
-            "selected-tier": 5,
-            "selected-kex-mode": self.asked["kex-mode"],
-            "x25519-public": public,
-            "mlkem-ciphertext": ciphertext,
-            "selected-capabilities": [2],
-            **{name.replace("_", "-"): value for name, value in changes.items()},
-        }
-        values = {
-            "version": 1,
-            "tier": 4,
-            "opcode": Opcode.SESSION_ACK,
-            "session_id": 7,
-            "timestamp": int(self.side.environment.wall()),
-            "request_id": 1,
-            **(header_changes or {}),
-        }
-        message: bytes = header.encode_plain(header.Header(**values), payloads.pack(fields))
-        self.transcript = hashlib.sha256(self.init + message).digest()
-        self.key = keys.session_key(self.shared, self.asked["nonce"], b"responds", self.transcript)
-        self.sealer = Sealer(Aead.CHACHA20, keys.traffic(self.key, Direction.AGENT), 1)
-        self.opener = Opener(Aead.CHACHA20, keys.traffic(self.key, Direction.CLIENT), 1, 7)
-        return message
-
-    def seal(
-        self,
-        opcode: int,
-        payload: bytes = b"",
-        *,
-        tier: int = 3,
-        request_id: int = 0,
-        push: bool = False,
-        compressed: bool = False,
-        version: int = 1,
-    ) -> bytes:
-        """One sealed message of the agent."""
-        now = int(self.side.environment.wall())
-        return self.sealer.seal(version, tier, opcode, 7, request_id, now, payload, push, compressed)
-
-    def proof(self, **options: Any) -> bytes:
-        """The agent's KEY_EXCHANGE_COMPLETE."""
-        options = {"tier": 4, "request_id": 1, "push": True, **options}
-        opcode = options.pop("opcode", Opcode.KEY_EXCHANGE_COMPLETE)
-        return self.seal(opcode, payloads.pack(self.side.proof(self.transcript)), **options)
-
-    def deliver(self, message: bytes) -> list[ClientEvent]:
-        """Hand one message to the client; what followed from it."""
-        events: list[ClientEvent] = self.client.receive(message)
-        self.events += events
-        return events
-
-    def received(self) -> list[Opened]:
-        """What the client sent, opened."""
-        now = int(self.side.environment.wall())
-        return [self.opener.open(message, now) for message in self.client.outbox.take()]
-
-    def answer_registration(self, **fields: Any) -> None:
-        """Answer the client's CLIENT_REGISTER with success and a ticket."""
-        (request,) = (m for m in self.received() if m.opcode == Opcode.CLIENT_REGISTER)
-        expires_at = int(self.side.environment.wall()) + 86400
-        values = {"ticket": bytes(64), "ticket-tag": bytes(16), "expires-at": expires_at, **fields}
-        self.deliver(self.seal(Opcode.CLIENT_REGISTER, payloads.pack(values), request_id=request.request_id))
-
-
-def raw_agent(side: AgentSide, **changes: Any) -> RawAgent:
-    """A raw agent that has answered a client's SESSION_INIT (``changes`` as :meth:`ack`) and registration."""
-    trust = Trust(IDENTITIES["device"], side.identity)
-    agent = RawAgent(ClientSession(side.world.environment(b"client"), trust), side)
-    agent.deliver(agent.ack(**changes))
-    agent.deliver(agent.proof())
-    agent.answer_registration()
-    return agent

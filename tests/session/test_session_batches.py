@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from pair import WORK, agent_side, connected, status_of
-from raw import RawClient, authenticated, raw_agent
+from raw import RawClient, authenticated
+from raw_agent import raw_agent
 
 from myclerk_protocol import header, payloads, tunnel
 from myclerk_protocol.events import Failure, Response

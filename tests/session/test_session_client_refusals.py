@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from pair import IDENTITIES, WORK, AgentSide, Trust, agent_side, connected
-from raw import RawAgent
+from raw_agent import RawAgent
 
 from myclerk_protocol import header, payloads
 from myclerk_protocol.client_session import ClientSession

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from pair import WORK, AgentSide, Connection, World, agent_side, connected
-from raw import RawClient, authenticated, raw_agent
+from raw import RawClient, authenticated
+from raw_agent import raw_agent
 
 from myclerk_protocol import header
 

@@ -7,7 +7,8 @@ import os
 import pytest
 import zstandard
 from pair import WORK, agent_side, connected, status_of
-from raw import RawClient, authenticated, raw_agent
+from raw import RawClient, authenticated
+from raw_agent import raw_agent
 
 from myclerk_protocol import header, payloads
 from myclerk_protocol.compression import compress

@@ -7,80 +7,18 @@ flips them, cuts connections at any point (noticed by the agent or not) and lets
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import Any
 
+from chaos import Agent, RecordingSealer, Wire, number_in, payload_with
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from pair import WORK, AgentSide, Connection, World
+from pair import WORK, Connection
 
-from myclerk_protocol import channel, keys, payloads
-from myclerk_protocol.agent_session import AgentSession
+from myclerk_protocol import channel
 from myclerk_protocol.client_state import ClientState
-from myclerk_protocol.events import AgentEvent, Established, Failure, Request, Response
-from myclerk_protocol.keys import TrafficKeys
-from myclerk_protocol.records import SessionRecord, SessionRegistry
-from myclerk_protocol.seal import Aead, Sealer
-
-
-class RecordingSealer(Sealer):
-    """Notes under which key and nonce each message was sealed; a repeat is the one thing that must never be."""
-
-    used: set[tuple[bytes, bytes]] = set()
-
-    def __init__(self, aead: Aead, traffic: TrafficKeys, key_id: int) -> None:
-        super().__init__(aead, traffic, key_id)
-        self.traffic = traffic
-
-    def seal(
-        self, version: int, tier: int, opcode: int, session: int, request: int, at: int, *rest: Any
-    ) -> bytes:
-        pair = self.traffic.key, keys.nonce(at, self.traffic.random, self.messages)
-        assert pair not in self.used, "a nonce was used twice"
-        self.used.add(pair)
-        return super().seal(version, tier, opcode, session, request, at, *rest)
-
-
-class Agent(AgentSide):
-    """Holds back each third request; notes what each session executed, by the number in the payload."""
-
-    def __init__(self) -> None:
-        super().__init__(World())
-        self.serve = lambda request: None if _number(request.payload) % 3 == 0 else bytes(request.payload)
-        self.order: dict[int, list[int]] = {}
-        self.records: list[SessionRecord] = []  # kept alive, so that their ids stay their own
-
-    def handle(self, session: AgentSession, event: AgentEvent) -> None:
-        if isinstance(event, Request):
-            assert session.record is not None
-            self.records.append(session.record)
-            self.order.setdefault(id(session.record), []).append(_number(event.payload))
-        super().handle(session, event)
-
-
-class Wire:
-    """A connection and what is on its way on it."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.up: deque[bytes] = deque()
-        self.down: deque[bytes] = deque()
-        self.seen = 0
-
-    def flush(self) -> None:
-        """Put on the way what both sides have to say."""
-        self.up += self.connection.take_client()
-        self.down += self.connection.take_agent()
-
-
-def _number(payload: bytes | memoryview) -> int:
-    number = payloads.unpack(payload)["n"]
-    assert isinstance(number, int)
-    return number
-
-
-def _payload(number: int) -> bytes:
-    return payloads.pack({"n": number, "filler": bytes(5000 if number % 7 == 0 else number % 5)})
+from myclerk_protocol.events import Established, Failure, Response
+from myclerk_protocol.records import SessionRegistry
+from myclerk_protocol.seal import Sealer
 
 
 class SessionMachine(RuleBasedStateMachine):
@@ -129,7 +67,7 @@ class SessionMachine(RuleBasedStateMachine):
         for _ in range(count):
             self.asked += 1
             self.requests.add(self.asked)
-            self.client.request(WORK, _payload(self.asked), context=self.asked)
+            self.client.request(WORK, payload_with(self.asked), context=self.asked)
         self._settle()
         if delivered and self.wire is not None:
             self.deliver_everything()
@@ -138,7 +76,7 @@ class SessionMachine(RuleBasedStateMachine):
     @rule()
     def post(self) -> None:
         self.asked += 1
-        self.wire.connection.client.post(WORK, _payload(self.asked))
+        self.wire.connection.client.post(WORK, payload_with(self.asked))
         self._settle()
 
     @precondition(lambda self: self.wire is not None)
@@ -332,7 +270,7 @@ class SessionMachine(RuleBasedStateMachine):
     def _note(self, event: object) -> None:
         if isinstance(event, Response):
             number = event.request.context
-            assert _number(event.payload) == number
+            assert number_in(event.payload) == number
             self.outcomes[number] += 1
             self.answered.add(number)
         elif isinstance(event, Established):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from pair import WORK, Connection, agent_side, connected, status_of
-from raw import authenticated, raw_agent, rotate
+from raw import authenticated, rotate
+from raw_agent import raw_agent
 
 from myclerk_protocol import header, keys, payloads, tunnel
 from myclerk_protocol.operations import Opcode

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pair import IDENTITIES, Connection, Trust, World, agent_side, connected
-from raw import RawClient, authenticated, raw_agent
+from raw import RawClient, authenticated
+from raw_agent import raw_agent
 
 from myclerk_protocol import header
 from myclerk_protocol.client_session import ClientSession

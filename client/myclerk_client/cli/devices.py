@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from myclerk_protocol.operations import REGISTRY
-from myclerk_protocol.status import LocalError, MyClerkError, NotFound
+from myclerk_protocol.status import LocalError, NotFound
 
 from ..board import Board
-from ..errors import ConnectionLost
+from ..errors import ConnectionLost, SessionLost
 from ..locks import Lock
 from .app import App, with_board
 from .names import complete_kind, complete_resource, remember_resources
@@ -119,26 +119,27 @@ def _operation(name: str) -> dict[str, Any]:
 async def lock(
     app: App, board: Board, resource: str, command: tuple[str, ...], wait: float, ttl: float | None
 ) -> None:
-    """Run COMMAND while a RESOURCE is locked against other sessions; its exit code is the exit code.
+    """Run COMMAND while a RESOURCE is kept from all other sessions; its exit code is the exit code.
 
-    Example: myclerk lock serial:ttyUSB0 --wait 60 -- make test
+    Other commands of yours are other sessions, too: this is for work that happens at the board.
+
+    Example: myclerk lock serial:ttyUSB0 --wait 60 -- ./rewire-and-measure
     """
     held = board.lock(resource, wait=wait, ttl=ttl)
     await held.acquire()
-    fallen: list[MyClerkError] = []
-    board.link.on_session_lost(fallen.append)
+    session = board.link.generation
     try:
         code = await _run(app, command)
     finally:
-        await _release(app, held, fallen)
+        await _release(app, held, lost=board.link.generation != session)
     raise click.exceptions.Exit(code)
 
 
-async def _release(app: App, held: Lock, fallen: list[MyClerkError]) -> None:
+async def _release(app: App, held: Lock, *, lost: bool) -> None:
     """Give the lock back, or say that it was not held to the end."""
     try:
-        if fallen:
-            raise fallen[0]
+        if lost:
+            raise SessionLost("its session could not be resumed")
         await held.release()
     except (ConnectionLost, NotFound) as error:
         app.output.note(f"{held.resource} was not locked to the end: {error}")
