@@ -66,7 +66,6 @@ class SerialDriver(Driver):
             if kernel.is_exclusive(fd):  # root's open is never refused
                 raise Conflict(f"{path} is held exclusively by another program", errno="EBUSY")
             wanted = {**configuration.OPENING_DEFAULTS, **settings}
-            kernel.flush(fd, "input")  # what came before is nobody's
             effective = configuration.configure(fd, name, wanted)
         except BaseException:
             os.close(fd)
