@@ -25,7 +25,6 @@ from .batch import Batch
 from .board import Board
 from .errors import AgentNotTrusted, ConnectionLost, NotPaired, SessionLost
 from .known import KnownBoard, KnownBoards
-from .link import Operations
 from .locks import Lock
 from .pairing import pair
 from .serial import SerialPort, SerialPorts
@@ -54,7 +53,6 @@ __all__ = [
     "NotPaired",
     "OperationError",
     "OperationTimeout",
-    "Operations",
     "ProtocolError",
     "SerialPort",
     "SerialPorts",

@@ -1,7 +1,7 @@
 """Written by ``python -m myclerk_client.stubs``; do not edit."""
 
 import builtins
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from myclerk_client import (
@@ -22,7 +22,6 @@ from myclerk_client import (
     NotPaired,
     OperationError,
     OperationTimeout,
-    Operations,
     ProtocolError,
     ServiceUnavailable,
     SessionLost,
@@ -34,6 +33,7 @@ from myclerk_client import (
 from myclerk_client.twins import Pending
 from myclerk_protocol.exchange import Mode
 from myclerk_protocol.handshake import Policy
+from myclerk_protocol.operations import Operation
 
 __all__ = [
     "AgentNotTrusted",
@@ -58,7 +58,6 @@ __all__ = [
     "NotPaired",
     "OperationError",
     "OperationTimeout",
-    "Operations",
     "Pending",
     "ProtocolError",
     "SerialPort",
@@ -110,13 +109,11 @@ class Board:
         reconnect: float = 30.0,
         policy: Policy | None = None,
         mode: Mode = ...,
-        operations: Operations | None = None,
     ) -> Board:
         """Connect to a board by the name it was paired under (None: the only one), or "unix:PATH".
 
         ``timeout`` is for the first connection, ``reconnect`` how long a lost one may stay away before
-        everything that waits fails; both in seconds.
-        ``operations`` adds those of third-party drivers. Raises NotPaired, ConnectionLost, AgentNotTrusted.
+        everything that waits fails; both in seconds. Raises NotPaired, ConnectionLost, AgentNotTrusted.
         """
 
     def __enter__(self) -> Board: ...
@@ -128,6 +125,12 @@ class Board:
         """Any operation by its registry name, its fields by Python name; the answer's fields.
 
         Raises OperationTimeout when no answer came ``within`` that many seconds (checked once a second).
+        """
+
+    def learn(self, operations: Iterable[Operation], schema: str, source: str) -> None:
+        """Let :meth:`request` and batches know the operations of a third-party driver.
+
+        ``schema`` is the CDDL of their payloads, ``source`` names it. Raises LocalError when they clash.
         """
 
     def batch(self) -> Batch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from myclerk_protocol.client_session import ClientSession
@@ -13,12 +13,13 @@ from myclerk_protocol.client_state import ClientState
 from myclerk_protocol.exchange import Mode
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.local import LocalClientSession
+from myclerk_protocol.operations import Operation
 
 from .batch import Batch
 from .environment import SYSTEM
 from .errors import NotPaired
 from .known import KnownBoard, KnownBoards
-from .link import Link, Operations
+from .link import Link
 from .locks import Lock
 from .serial import SerialPorts
 from .trust import PinnedAgent
@@ -50,25 +51,21 @@ class Board:
         reconnect: float = 30.0,
         policy: Policy | None = None,
         mode: Mode = Mode.HYBRID,
-        operations: Operations | None = None,
     ) -> Board:
         """Connect to a board by the name it was paired under (None: the only one), or "unix:PATH".
 
         ``timeout`` is for the first connection, ``reconnect`` how long a lost one may stay away before
-        everything that waits fails; both in seconds.
-        ``operations`` adds those of third-party drivers. Raises NotPaired, ConnectionLost, AgentNotTrusted.
+        everything that waits fails; both in seconds. Raises NotPaired, ConnectionLost, AgentNotTrusted.
         """
         board = board or os.environ.get("MYCLERK_BOARD")
         if board is not None and board.startswith("unix:"):
-            link = _local_link(board.removeprefix("unix:"), operations)
+            link = _local_link(board.removeprefix("unix:"))
             await link.open(timeout)
             return cls(link, board)
         boards = boards or KnownBoards()
         known = boards.find(board)
         agent = PinnedAgent(known, boards)
-        link = network_link(
-            known, agent, reconnect=reconnect, policy=policy, mode=mode, operations=operations
-        )
+        link = network_link(known, agent, reconnect=reconnect, policy=policy, mode=mode)
         await link.open(timeout)
         assert link.established is not None
         agent.opened(link.established)
@@ -92,6 +89,13 @@ class Board:
         Raises OperationTimeout when no answer came ``within`` that many seconds (checked once a second).
         """
         return await self.link.request(operation, fields, timeout=within)
+
+    def learn(self, operations: Iterable[Operation], schema: str, source: str) -> None:
+        """Let :meth:`request` and batches know the operations of a third-party driver.
+
+        ``schema`` is the CDDL of their payloads, ``source`` names it. Raises LocalError when they clash.
+        """
+        self.link.operations = self.link.operations.extended(operations, schema, source)
 
     def batch(self) -> Batch:
         """Collect requests and send them as one sealed message: ``async with board.batch() as batch``."""
@@ -151,7 +155,6 @@ def network_link(
     reconnect: float = 30.0,
     policy: Policy | None = None,
     mode: Mode = Mode.HYBRID,
-    operations: Operations | None = None,
 ) -> Link:
     """A link to a paired board over TCP, pinned to its fingerprint."""
 
@@ -161,16 +164,14 @@ def network_link(
     def make_session(state: ClientState) -> ClientSession:
         return ClientSession(SYSTEM, agent, state, policy or Policy(), mode)
 
-    return Link(
-        connect, make_session, reconnect=reconnect, operations=operations, on_registered=agent.registered
-    )
+    return Link(connect, make_session, reconnect=reconnect, on_registered=agent.registered)
 
 
-def _local_link(path: str, operations: Operations | None) -> Link:
+def _local_link(path: str) -> Link:
     async def connect(factory: Any) -> None:
         await asyncio.get_running_loop().create_unix_connection(factory, path)
 
-    return Link(connect, lambda state: LocalClientSession(), reconnect=0.0, operations=operations)
+    return Link(connect, lambda state: LocalClientSession(), reconnect=0.0)
 
 
 __all__ = ["Board", "NotPaired", "network_link"]

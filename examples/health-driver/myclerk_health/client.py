@@ -6,13 +6,8 @@ from types import TracebackType
 from typing import Any
 
 from myclerk_client import Board, EventStream
-from myclerk_client.link import Operations
-from myclerk_protocol.operations import REGISTRY
-from myclerk_protocol.schema import Schema
 
 from .operations import OPERATIONS, SCHEMA
-
-EXTENDED = Operations(REGISTRY.extended(OPERATIONS), Schema.load().extended(SCHEMA, "health.cddl"))
 
 
 class Monitor:
@@ -51,7 +46,7 @@ class Health:
     """The health of ``board``; from now on its ``request`` knows the operations of this driver too."""
 
     def __init__(self, board: Board, resource: str = "health:cpu") -> None:
-        board.link.operations = EXTENDED
+        board.learn(OPERATIONS, SCHEMA, "health.cddl")
         self._board = board
         self.resource = resource
 
