@@ -20,7 +20,7 @@ from .audit import Audit
 from .config import Config
 from .connection import Connection
 from .enrolment import Enrolment
-from .environment import SYSTEM
+from .environment import SYSTEM, has_aes_instructions
 from .service import Service
 from .state import DATABASE, StateError, load_keys, prepare_directory
 from .store import Store
@@ -30,16 +30,6 @@ log = logging.getLogger("myclerk.agent")
 
 SWEEP_SECONDS = 1.0
 BACKLOG = 128
-
-
-def has_aes_instructions() -> bool:
-    """Whether this processor has AES instructions (``aes`` among the flags in /proc/cpuinfo)."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    lines = (line for line in text.splitlines() if line.lower().startswith(("flags", "features")))
-    return any("aes" in line.partition(":")[2].split() for line in lines)
 
 
 class Server:

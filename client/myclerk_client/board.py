@@ -16,7 +16,7 @@ from myclerk_protocol.local import LocalClientSession
 from myclerk_protocol.operations import Operation
 
 from .batch import Batch
-from .environment import SYSTEM
+from .environment import SYSTEM, has_aes_instructions
 from .errors import NotPaired
 from .known import KnownBoard, KnownBoards
 from .link import Link
@@ -162,7 +162,7 @@ def network_link(
         await asyncio.get_running_loop().create_connection(factory, known.host, known.port)
 
     def make_session(state: ClientState) -> ClientSession:
-        return ClientSession(SYSTEM, agent, state, policy or Policy(), mode)
+        return ClientSession(SYSTEM, agent, state, policy or Policy(aes=has_aes_instructions()), mode)
 
     return Link(connect, make_session, reconnect=reconnect, on_registered=agent.registered)
 

@@ -97,6 +97,7 @@ class AgentSession:
         self.policy = policy
         self.outbox = Outbox(policy.message_limit)
         self.phase = Phase.OPENING
+        self.closed = False  # True: close the transport once everything was sent
         self.record: SessionRecord | None = None
         self.version = 1
         self.dropped = 0
@@ -175,7 +176,7 @@ class AgentSession:
         self._events.append(Established(True, record.mode is Mode.CLASSICAL, record.tier))
 
     def _receive_sealed(self, opened: Opened) -> None:
-        self._last_received = self._monotonic()
+        self._last_received = self._clock.read_at
         if self._resumption is not None:
             self._prove()
         if opened.opcode == NOP and len(opened.payload):
@@ -441,6 +442,7 @@ class AgentSession:
         if self.phase is Phase.CLOSED:
             return
         phase, self.phase = self.phase, Phase.CLOSED
+        self.closed = True
         record = self.record
         if self._resumption is not None:
             self.registry.drop_proof(self._resumption.record, self, self._resumption.session_id)
@@ -461,18 +463,13 @@ class AgentSession:
         return events
 
     @property
-    def closed(self) -> bool:
-        """Whether this connection is over; the transport is closed once everything was sent."""
-        return self.phase is Phase.CLOSED
-
-    @property
     def clock_difference(self) -> int:
         """Seconds by which the client's clock is ahead of ours, as of the handshake."""
         return self._clock.peer_offset
 
     def sent(self) -> None:
         """Something was just sent: the next KEEPALIVE is due 15 s from now."""
-        self._last_sent = self._monotonic()
+        self._last_sent = self._clock.read_at
 
     def tick(self) -> list[AgentEvent]:
         """Let time pass: deadlines, liveness (15 s, 45 s), rotation pushes. Call about once a second."""

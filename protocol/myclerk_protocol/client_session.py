@@ -160,7 +160,7 @@ class ClientSession:
                 self._receive_handshake(message)
             elif len(message) and message[0] & 1:
                 opened = self._channel.open(message)
-                self._last_received = self._monotonic()
+                self._last_received = self._clock.read_at
                 if self.phase is Phase.OPEN:
                     self._receive_sealed(opened)
                 else:
@@ -385,7 +385,7 @@ class ClientSession:
 
     def sent(self) -> None:
         """Something was just sent: the next KEEPALIVE is due 15 s from now."""
-        self._last_sent = self._monotonic()
+        self._last_sent = self._clock.read_at
 
     def tick(self) -> list[ClientEvent]:
         """Let time pass: deadlines, liveness, rotation, the repeated registration. About once a second."""

@@ -23,12 +23,14 @@ class SessionClock:
     def __init__(self, environment: Environment) -> None:
         self._monotonic = environment.monotonic
         self._wall = environment.wall
+        self.read_at = environment.monotonic()
         self.restart()
         self.peer_offset = 0
 
     def now(self) -> int:
         """This side's timestamp, 0..2**32 - 1 seconds."""
-        return int(self._base + self._monotonic()) & 0xFFFFFFFF
+        self.read_at = read_at = self._monotonic()
+        return int(self._base + read_at) & 0xFFFFFFFF
 
     def restart(self) -> None:
         """Begin anew at this side's handshake message: wall time is read once, here."""

@@ -7,7 +7,7 @@ prints it as CSV.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, unique
 from typing import Self
@@ -269,7 +269,10 @@ OPERATIONS: tuple[Operation, ...] = tuple(map(_row, Opcode))
 class Registry:
     """Operations by code and by name. Immutable; :meth:`extended` makes a larger one."""
 
-    __slots__ = ("_by_code", "_by_name")
+    __slots__ = ("_by_code", "_by_name", "by_code")
+
+    by_code: Callable[[int], Operation | None]
+    """The operation with this code or legacy alias, or None; asked for each request, hence the bare method."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         """Raise :class:`LocalError` if two operations share a name, a code or an alias."""
@@ -277,6 +280,7 @@ class Registry:
         self._by_name: dict[str, Operation] = {}
         for operation in operations:
             self._add(operation)
+        self.by_code = self._by_code.get
 
     def _add(self, operation: Operation) -> None:
         if operation.name in self._by_name:
@@ -295,10 +299,6 @@ class Registry:
     def __len__(self) -> int:
         """Count the operations; aliases do not count."""
         return len(self._by_name)
-
-    def by_code(self, code: int) -> Operation | None:
-        """Return the operation with this code or legacy alias, or None."""
-        return self._by_code.get(code)
 
     def by_name(self, name: str) -> Operation:
         """Return the operation of this exact name ("GPIO_LINE_SET"); raise :class:`LocalError` for others."""

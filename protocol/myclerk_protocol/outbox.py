@@ -109,11 +109,6 @@ class Outbox:
         messages, self._messages = self._messages, []
         return messages
 
-    def seal_gathered(self) -> None:
-        """Seal what was gathered, before the keys change."""
-        if self._inner:
-            self._seal_inner()
-
     def _begin_inner(self, tier: int) -> None:
         """Gather anew: at first, at another tier, or when the batch under way is full."""
         if self._inner:

@@ -83,6 +83,9 @@ def _cipher(aead: Aead, key: bytes) -> ChaCha20Poly1305 | AESGCM:
     return ChaCha20Poly1305(key) if aead is Aead.CHACHA20 else AESGCM(key)
 
 
+_new = tuple.__new__  # what a NamedTuple's own constructor calls, without its frame
+
+
 class Sealer:
     """Seals what one direction sends in one epoch.
 
@@ -185,7 +188,7 @@ class Opener:
         except InvalidTag:
             raise UnopenedMessage("the message does not authenticate") from None
         self.messages = counter + 1
-        return Opened(version, tier, compressed, push, opcode, request_id, timestamp, payload)
+        return _new(Opened, (version, tier, compressed, push, opcode, request_id, timestamp, payload))
 
 
 def append_mac(message: bytes, key: bytes, length: int) -> bytes:

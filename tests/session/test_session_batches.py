@@ -1,4 +1,4 @@
-"""Batches: tier 0 messages inside a sealed NOP (section 1, Tunnel)."""
+"""Batches: tier 0 messages inside a sealed NOP (docs/protocol.md, 12)."""
 
 from __future__ import annotations
 
@@ -283,3 +283,13 @@ def test_nothing_is_gathered_before_authentication() -> None:
     agent.client.request(WORK, b"")
     agent.client.request(WORK, b"")
     assert len(agent.received()) == 2
+
+
+def test_empty_messages_fill_batches_up_to_1024() -> None:
+    connection = connected()
+    for _ in range(2000):
+        connection.client.post(WORK, b"")
+    messages = connection.take_client()
+    assert len(messages) == 2
+    connection.to_agent(messages)
+    assert len(connection.agent_side.executed) == 2000

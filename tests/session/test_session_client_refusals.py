@@ -1,4 +1,4 @@
-"""What makes a client give up in a handshake: it never settles for less than it asked (section 3)."""
+"""What makes a client give up in a handshake: it never settles for less (docs/protocol.md, 6.3)."""
 
 from __future__ import annotations
 

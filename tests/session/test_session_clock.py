@@ -1,4 +1,4 @@
-"""Session clocks (section 3, Clock): any offset at the handshake, 300 s of drift behind it, modulo 2**32."""
+"""Session clocks (docs/protocol.md, 7.4): any offset at the handshake, 300 s of drift, modulo 2**32."""
 
 from __future__ import annotations
 

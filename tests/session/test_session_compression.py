@@ -1,4 +1,4 @@
-"""Where C may be set, and what a set C must hold (section 1, Compression)."""
+"""Where C may be set, and what a set C must hold (docs/protocol.md, 13)."""
 
 from __future__ import annotations
 
@@ -148,4 +148,12 @@ def test_compressed_answer_where_zstd_was_not_selected() -> None:
     agent = raw_agent(agent_side())
     request = agent.client.request(BULK, b"")
     agent.deliver(agent.seal(BULK, compress(CONTENT), request_id=request.request_id, compressed=True))
+    assert agent.client.closed
+
+
+@pytest.mark.parametrize("frame", BAD_FRAMES.values(), ids=BAD_FRAMES)
+def test_bad_frame_ends_the_clients_connection(frame: bytes) -> None:
+    agent = raw_agent(agent_side(), selected_capabilities=[1, 2])
+    request = agent.client.request(BULK, b"")
+    agent.deliver(agent.seal(BULK, frame, request_id=request.request_id, compressed=True))
     assert agent.client.closed

@@ -1,4 +1,4 @@
-"""An attacker in the middle who rewrites the handshake never gets the two to agree (section 3)."""
+"""An attacker in the middle who rewrites the handshake never gets the two to agree (docs/protocol.md, 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ends a session, and what only ends its connection (section 3, In a session)."""
+"""What ends a session, and what only ends its connection (docs/protocol.md, 9.3 and 9.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exactly-once execution over a resume (section 2)."""
+"""Exactly-once execution over a resume (docs/protocol.md, 10.2)."""
 
 from __future__ import annotations
 

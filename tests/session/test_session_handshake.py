@@ -1,4 +1,4 @@
-"""SESSION_INIT and SESSION_ACK as the agent speaks them, and what it selects (section 3)."""
+"""SESSION_INIT and SESSION_ACK as the agent speaks them, and what it selects (docs/protocol.md, 6)."""
 
 from __future__ import annotations
 
@@ -203,3 +203,15 @@ def test_aes_session_whole(version: int, tier: int) -> None:
     client = authenticated(agent_side(AES), version, capabilities=[3])
     (answer,) = client.send(WORK, b"\x81\xa1a\x01", tier=tier)
     assert status_of(answer.payload) == 0
+
+
+def test_agent_that_keeps_as_many_sessions_as_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("myclerk_protocol.records.MAX_SESSIONS", 2)
+    agent = agent_side()
+    clients = [authenticated(agent) for _ in range(2)]
+    third = RawClient(agent)
+    _, fields = third.refused(third.handshake_message(third.fields()))
+    assert fields["status"] == Status.TOO_MANY
+    clients[0].send(Opcode.SESSION_CLOSE)
+    third.handshake()
+    assert third.session_id

@@ -1,4 +1,4 @@
-"""Every flaw of a SESSION_INIT is refused, in the order that section 1 fixes, and leaves no trace (section 3)."""
+"""Every flaw of a handshake request is refused, in the order due, without a trace (docs/protocol.md, 6.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""KEEPALIVE, silence, and the repeated registration (section 3, Liveness and Resume)."""
+"""KEEPALIVE, silence, and the repeated registration (docs/protocol.md, 9.5 and 8.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions on the Unix socket (section 5): tier 1 version 1 messages, the connection is the session."""
+"""Sessions on the Unix socket: tier 1 messages, the connection is the session (docs/protocol.md, 18)."""
 
 from __future__ import annotations
 

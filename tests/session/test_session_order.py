@@ -1,4 +1,4 @@
-"""The order of checks of section 1, for sealed messages: the first that fails answers."""
+"""The order of checks for sealed messages: the first that fails answers (docs/protocol.md, 9.2)."""
 
 from __future__ import annotations
 

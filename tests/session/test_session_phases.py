@@ -1,4 +1,4 @@
-"""What each phase of a connection serves, how large messages may be, and how long it lasts (sections 1, 3, 4)."""
+"""What each phase serves, how large messages may be, how long it lasts (docs/protocol.md, 8.3 and 19)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests and answers in a session (section 2): IDs, order, limits."""
+"""Requests and answers in a session: IDs, order, limits (docs/protocol.md, 10.1)."""
 
 from __future__ import annotations
 

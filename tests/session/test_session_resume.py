@@ -1,4 +1,4 @@
-"""SESSION_RESUME and its tickets as the agent judges them (section 3, Resume)."""
+"""SESSION_RESUME as the agent judges it, and what its proof changes (docs/protocol.md, 15.2)."""
 
 from __future__ import annotations
 

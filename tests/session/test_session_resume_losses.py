@@ -1,4 +1,4 @@
-"""The client's tickets when the connection is lost at each point of the resume exchange (section 3)."""
+"""The client's tickets when the connection is lost at each point of a resume (docs/protocol.md, 15.2)."""
 
 from __future__ import annotations
 

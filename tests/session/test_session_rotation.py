@@ -1,4 +1,4 @@
-"""Key rotation of both kinds, the way it should go (section 3, Rotation)."""
+"""Key rotation of both kinds, the way it should go (docs/protocol.md, 14)."""
 
 from __future__ import annotations
 

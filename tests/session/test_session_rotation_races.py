@@ -1,4 +1,4 @@
-"""What may cross a rotation on its way, and what goes wrong in one (section 3, Rotation)."""
+"""What may cross a rotation on its way, and what goes wrong in one (docs/protocol.md, 14)."""
 
 from __future__ import annotations
 
@@ -265,3 +265,15 @@ def test_refused_batch_over_a_rotation_names_its_requests() -> None:
     good = tunnel.pack([(WORK, 50, False, b"")])
     (refusal,) = client.send(Opcode.NOP, good + b"\0", request_id=0)
     assert payloads.unpack(refusal.payload)["request-ids"] == [50]
+
+
+def test_client_starts_no_second_rotation_meanwhile() -> None:
+    connection = connected()
+    connection.client.rotate(fresh=True)
+    connection.to_agent()
+    connection.take_agent()  # the answer is on its way for long
+    connection.world.advance(1.0)
+    connection.client._channel._sealer.messages = 1 << 31
+    connection.client.tick()
+    connection.client.rotate(fresh=False)
+    assert connection.take_client() == []

@@ -1,4 +1,4 @@
-"""Each byte of each handshake message and of a sealed message of each tier, flipped: nothing ever agrees on it."""
+"""Each byte of each handshake message and of a sealed message of each tier, flipped: nobody agrees on it."""
 
 from __future__ import annotations
 

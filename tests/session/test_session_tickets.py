@@ -1,4 +1,4 @@
-"""Which ticket resumes which session, and until when (section 3, Resume)."""
+"""Which ticket resumes which session, and until when (docs/protocol.md, 15)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be parsed ends the connection without an answer, on both sides, in every phase (section 1)."""
+"""What cannot be parsed ends the connection without an answer, in every phase (docs/protocol.md, 6.2 and 9.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What parses but is wrong before a session gets an unsealed error of its own tier and version."""
+"""What parses but is wrong before a session gets an unsealed error (docs/protocol.md, 6.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions of version 0, whole (section 2): no Request ID, no ticket, few pushes."""
+"""Sessions of version 0, whole: no Request ID, no ticket, few pushes (docs/protocol.md, 9.4)."""
 
 from __future__ import annotations
 

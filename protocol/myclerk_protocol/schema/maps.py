@@ -43,6 +43,7 @@ class MapType(Shape):
             self._decoders[field.wire] = (field.name, shape.checker())
             self._encoders[field.name] = (field.wire, shape.renamer())
         self._required = frozenset(field.name for field in self.fields if field.required)
+        self._plain = frozenset(name for name, how in self._encoders.items() if how == (name, None))
         self._rest = None if rest is None else rest.checker()
 
     def __repr__(self) -> str:
@@ -105,6 +106,8 @@ class MapType(Shape):
 
         Values are not validated: the receiver does that. Raises LocalError for a name that the rule lacks.
         """
+        if values.keys() <= self._plain and None not in values.values():
+            return pack_present(values)
         return pack_present(self.encode_map(values))
 
     def encode_map(self, values: Mapping[str, Any]) -> dict[str, Any]:
