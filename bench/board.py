@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from myclerk_client import Board, KnownBoards, pair
-from myclerk_client.link import Operations
+from myclerk_client.calls import Operations
 
 from . import driver
 from .machine import child

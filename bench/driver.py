@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from myclerk_client.link import Operations
+from myclerk_client.calls import Operations
 from myclerk_drivers.base import Access, Driver, Handle, Resource, serves
 from myclerk_protocol.operations import REGISTRY, Operation
 from myclerk_protocol.schema import Schema

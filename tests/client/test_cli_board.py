@@ -14,8 +14,8 @@ import pytest
 from cli_runner import Run
 
 from myclerk_client import Board
+from myclerk_client.calls import Operations
 from myclerk_client.cli.output import clean
-from myclerk_client.link import Operations
 from myclerk_protocol.client_state import PendingRequest
 from myclerk_protocol.operations import REGISTRY
 
