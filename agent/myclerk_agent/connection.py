@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from myclerk_protocol.agent_session import AgentSession
@@ -75,11 +76,7 @@ class Connection(asyncio.Protocol):
             deframer.feed(data)
             while not session.closed and (message := deframer.next(session.message_limit)) is not None:
                 for event in session.receive(message):
-                    if type(event) is Request:
-                        assert self.holdings is not None
-                        self._service.dispatcher.handle(self.holdings, event)
-                    else:
-                        self._route(event)
+                    self._route(event)
         except MalformedMessage as error:
             session.end(f"malformed frame: {error}", linger=True)
         finally:
@@ -120,8 +117,11 @@ class Connection(asyncio.Protocol):
         elif isinstance(event, Ended):
             self._service.ended(self, event)
 
-    def authenticated(self) -> None:
-        """This connection no longer counts among those before authentication."""
+    def serve(self, holdings: Holdings) -> None:
+        """The connection is authenticated: from now on requests are served for ``holdings``."""
+        self.holdings = holdings
+        if isinstance(self._session, AgentSession):
+            self._session.on_request = partial(self._service.dispatcher.handle, holdings)
         if self.on_authenticated is not None:
             self.on_authenticated()
 

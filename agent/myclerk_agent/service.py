@@ -158,10 +158,9 @@ class Service:
             return
         session.accept(event, decision.fingerprint, decision.fields)
         if connection.holdings is None:
-            connection.holdings = record.holdings = Holdings(
-                record, self._rights(decision.fingerprint), self.dispatcher.table
-            )
-            connection.authenticated()
+            rights = self._rights(decision.fingerprint)
+            record.holdings = Holdings(record, rights, self.dispatcher.table)
+            connection.serve(record.holdings)
             self._audit.record(decision.fingerprint, "CLIENT_REGISTER", "", "ok", peer=connection.name)
 
     def established(self, connection: Connection, event: Established) -> None:
@@ -184,8 +183,7 @@ class Service:
             record.holdings = Holdings(record, rights, self.dispatcher.table)
         record.holdings.rights = rights
         record.holdings.detach()  # streams go on at STREAM_CONFIGURE
-        connection.holdings = record.holdings
-        connection.authenticated()
+        connection.serve(record.holdings)
         self._audit.record(record.device, "SESSION_RESUME", "", "ok", peer=connection.name)
 
     def ended(self, connection: Connection, event: Ended) -> None:

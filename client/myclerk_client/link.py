@@ -22,7 +22,6 @@ from myclerk_protocol.events import (
     Failure,
     Push,
     Registered,
-    Response,
 )
 from myclerk_protocol.local import LocalClientSession
 from myclerk_protocol.status import (
@@ -267,20 +266,19 @@ class Link:
 
     # -- events --------------------------------------------------------------------------------------------
 
-    def _answered(self, event: Response) -> None:
-        call = event.request
+    def _answered(self, call: PendingRequest, payload: bytes | memoryview) -> None:
         if self._room is not None and not self._room.done():
             self._room.set_result(None)
         if type(call) is not Call:
             return
         try:
-            fields = payloads.unpack(event.payload) if len(event.payload) else {}
+            fields = payloads.unpack(payload)
             if fields.get("status", 0):
                 raise error_from_fields(fields)
             result = call.response.decode_map(fields)
         except MyClerkError as error:
             if call.stream is not None:
-                self.forget_stream(event.request.request_id)
+                self.forget_stream(call.request_id)
             if isinstance(error, Forbidden) and self._raise_tier(call, error.details.get("required_tier")):
                 return
             if not call.future.done():
@@ -309,9 +307,7 @@ class Link:
     def _route(self, wire: Wire, event: ClientEvent) -> None:
         if wire is not self._wire:  # a connection that was replaced meanwhile
             return
-        if isinstance(event, Response):
-            self._answered(event)
-        elif isinstance(event, Push):
+        if isinstance(event, Push):
             target = self._streams.get(event.request_id)
             if target is not None:
                 target.pushed(self.operations.push(event.opcode).decode(event.payload))

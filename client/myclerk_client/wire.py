@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import cast
 
 from myclerk_protocol.client_session import ClientSession
-from myclerk_protocol.events import ClientEvent, Response
+from myclerk_protocol.client_state import PendingRequest
+from myclerk_protocol.events import ClientEvent
 from myclerk_protocol.framing import Deframer
 from myclerk_protocol.local import LocalClientSession
 from myclerk_protocol.status import ProtocolError
@@ -22,11 +23,11 @@ class Wire(asyncio.Protocol):
         self,
         session: Session,
         route: Callable[[ClientEvent], None],
-        answered: Callable[[Response], None],
+        answered: Callable[[PendingRequest, bytes | memoryview], None],
     ) -> None:
         self.session = session
         self._route = route
-        self._answered = answered
+        session.on_answer = answered
         self._transport: asyncio.Transport | None = None
         self._deframer = Deframer()
         self._feeding = False
@@ -45,16 +46,13 @@ class Wire(asyncio.Protocol):
         self._take_events()
 
     def data_received(self, data: bytes) -> None:
-        session, deframer, answered = self.session, self._deframer, self._answered
+        session, deframer = self.session, self._deframer
         self._feeding = True
         try:
             deframer.feed(data)
             while (message := deframer.next(session.message_limit)) is not None:
                 for event in session.receive(message):
-                    if type(event) is Response:
-                        answered(event)
-                    else:
-                        self._route(event)
+                    self._route(event)
         except ProtocolError as error:
             session.end(f"the agent broke the protocol: {error}", linger=True)
             self._take_events()

@@ -5,6 +5,7 @@ The kernel names the peer and keeps others out; there is no handshake, no linger
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from . import header, payloads
@@ -176,6 +177,7 @@ class LocalClientSession:
         self.message_limit = policy.message_limit
         self.closed = False
         self.resumed = False
+        self.on_answer: Callable[[PendingRequest, bytes | memoryview], None] | None = None
         self.dropped = 0
         self._events: list[ClientEvent] = [Established(False, False, TIER)]
 
@@ -222,6 +224,8 @@ class LocalClientSession:
                 pending = self.state.pending.pop(head.request_id, None) if head.tier else None
                 if pending is None:
                     self.dropped += 1
+                elif self.on_answer is not None:
+                    self.on_answer(pending, payload)
                 else:
                     self._events.append(Response(pending, head.opcode, payload))
         except MalformedMessage as error:

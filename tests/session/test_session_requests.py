@@ -8,7 +8,7 @@ from raw import authenticated
 from raw_agent import raw_agent
 
 from myclerk_protocol import payloads
-from myclerk_protocol.client_state import ClientState
+from myclerk_protocol.client_state import ClientState, PendingRequest
 from myclerk_protocol.events import Push, Response
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.operations import Opcode
@@ -54,7 +54,8 @@ def test_request_ids_wrap_to_1() -> None:
 def test_client_does_not_reuse_ids_of_open_streams_and_pending_requests() -> None:
     state = ClientState(last_id=0xFFFFFFFF)
     state.streams = {1: False, 3: True}
-    assert [state.next_id(), state.next_id()] == [2, 4]
+    state.pending = {4: PendingRequest(4, WORK, 3, b"")}
+    assert [state.next_id(), state.next_id()] == [2, 5]
 
 
 @pytest.mark.parametrize("request_id", [1, 2, 3, 0xFFFFFFFF, 0x80000003])

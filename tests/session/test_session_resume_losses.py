@@ -179,11 +179,10 @@ def test_client_gives_up_on_an_unfit_resumed(change: dict[str, int]) -> None:
     side = agent_side()
     connection = Connection(side, _start(side))
     connection.to_agent()
-    resumed, complete = connection.take_agent()
-    head, payload = header.decode_plain(resumed)
+    head, payload = header.decode_plain(connection.take_agent()[0])
     for name, value in change.items():
         setattr(head, name, value)
-    connection.to_client([header.encode_plain(head, payload), complete])
+    connection.to_client([header.encode_plain(head, payload)])
     assert connection.client.closed
     assert len(connection.client.state.tickets) == 1
     assert connection.take_client() == []
@@ -196,10 +195,9 @@ def test_client_gives_up_on_an_unfit_map_of_a_resumed(key: str, value: object) -
     side = agent_side()
     connection = Connection(side, _start(side))
     connection.to_agent()
-    resumed, complete = connection.take_agent()
-    head, payload = header.decode_plain(resumed)
+    head, payload = header.decode_plain(connection.take_agent()[0])
     fields = {**payloads.unpack(payload), key: value}
-    connection.to_client([header.encode_plain(head, payloads.pack(fields)), complete])
+    connection.to_client([header.encode_plain(head, payloads.pack(fields))])
     assert connection.client.closed
     assert len(connection.client.state.tickets) == 1
 

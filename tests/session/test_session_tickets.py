@@ -225,3 +225,12 @@ def test_ticket_plaintext() -> None:
         )
         device = udf.fingerprint_bytes(IDENTITIES["device"].fingerprint)
         assert content == ticket.key + device + struct.pack(">II", 1_800_000_000, 1_800_086_400)
+
+
+def test_id_of_an_unproven_resume_is_taken_until_that_comes_to_nothing() -> None:
+    client = authenticated(agent_side())
+    again = resumed(client.side, client.ticket)
+    assert client.side.registry.get(again.session_id) is client.agent.record
+    again.agent.end("cut", linger=True)
+    assert client.side.registry.get(again.session_id) is None
+    assert client.side.registry.get(client.session_id) is client.agent.record
