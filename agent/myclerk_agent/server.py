@@ -39,6 +39,7 @@ class Server:
         self.config = config
         self.addresses: list[tuple[str, int]] = []
         self._servers: list[asyncio.Server] = []
+        self._unix_path: Path | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._store: Store | None = None
         self._service: Service | None = None
@@ -123,10 +124,13 @@ class Server:
     async def _listen_unix(self, path: Path) -> None:
         try:
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            if _answers(path):
+                raise StateError(f"another agent listens on {path}; stop it, or set server.unix-socket")
             with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+                path.unlink()  # what an agent that was killed left behind
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             listener.bind(str(path))
+            self._unix_path = path
             path.chmod(0o666)  # who may speak is decided by SO_PEERCRED, at accept
         except OSError as error:
             raise StateError(f"cannot listen on {path}: {error.strerror}; set server.unix-socket") from None
@@ -170,10 +174,19 @@ class Server:
         if self._store is not None:
             self._store.close()
             self._store = None
-        path = self.config.server.unix_socket
-        if path is not None:
+        if self._unix_path is not None:
             with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+                self._unix_path.unlink()
+            self._unix_path = None
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True
 
 
 async def run(config: Config) -> None:

@@ -279,3 +279,23 @@ def test_wrong_fields_name_their_key(boards: KnownBoards) -> None:
             assert wrong.value.details["key"] == "resource"
 
     asyncio.run(story())
+
+
+def test_a_second_agent_leaves_the_first_ones_socket_alone(
+    running_agent: support.AgentProcess, tmp_path: Path
+) -> None:
+    second = support.AgentProcess(tmp_path)
+    second.config.write_text(
+        second.config.read_text().replace(str(second.unix_socket), str(running_agent.unix_socket))
+    )
+    result = subprocess.run(
+        [sys.executable, "-m", "myclerk_agent.cli", "--config", str(second.config), "run"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert result.returncode == 1
+    assert "another agent listens" in result.stderr
+    assert running_agent.command("devices") is not None
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(running_agent.unix_socket))
