@@ -9,7 +9,11 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
+from myclerk_protocol.status import TooMany
+
 Job = Callable[[], None]
+MAX_WAITING = 4096
+"""Requests that wait for one resource, all sessions together."""
 
 
 class Worker:
@@ -77,7 +81,12 @@ class Lane:
         self._worker.submit(function).add_done_callback(finished)
 
     def wait(self, job: Job) -> None:
-        """Run ``job`` when everything before it on this resource is done."""
+        """Run ``job`` when everything before it on this resource is done.
+
+        Raises TooMany when too many wait: requests that want no answer are bounded by nothing else.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            raise TooMany("too many requests wait for this resource")
         self._waiting.append(job)
 
     def close(self) -> None:

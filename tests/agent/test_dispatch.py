@@ -528,3 +528,17 @@ def test_closing_a_handle_ends_its_streams(tmp_path: Path) -> None:
         assert bench.driver.lamps[0].stream.calls[-1] == "close"
 
     run(tmp_path, story)
+
+
+def test_what_waits_for_a_stuck_resource_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("myclerk_agent.workers.MAX_WAITING", 3)
+
+    async def story(bench: Bench) -> None:
+        session = bench.session()
+        asked = [session.ask("LAMP_SLOW", resource="lamp:a", tag="stuck") for _ in range(6)]
+        refused = [fields for fields in map(session.answer, asked) if fields is not None]
+        assert [fields["status"] for fields in refused] == [Status.TOO_MANY] * 2
+        bench.driver.gate.set()
+        assert await session.later(asked[3]) == {"tag": "stuck"}
+
+    run(tmp_path, story)
