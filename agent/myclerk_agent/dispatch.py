@@ -24,6 +24,7 @@ from myclerk_protocol.status import (
     Forbidden,
     InternalError,
     NotFound,
+    TooMany,
     Unsupported,
     error_fields,
 )
@@ -37,6 +38,10 @@ from .workers import Lane, Worker
 log = logging.getLogger("myclerk.dispatch")
 
 Served = Callable[..., Any]
+
+
+MAX_TASKS = 4096
+"""Requests of one session that may be awaited at once."""
 
 
 @dataclass(slots=True)
@@ -272,6 +277,11 @@ class Dispatcher:
         """A method has returned: finish now, or when what it returned has been awaited."""
         if inspect.isawaitable(result):
             task = asyncio.ensure_future(result)
+            if (
+                len(call.holdings.tasks) >= MAX_TASKS
+            ):  # requests that want no answer are not counted elsewhere
+                task.cancel()
+                raise TooMany("too many requests of this session are under way")
             call.holdings.tasks.add(task)
             task.add_done_callback(partial(self._settle, call))
         else:
