@@ -56,7 +56,7 @@ def start_agent(tty_path: str) -> subprocess.Popen[bytes]:
     config = RUN / "agent.toml"
     config.write_text(f"""\
 [server]
-listen = ["127.0.0.1:{PORT}", "[::1]:{PORT}"]
+listen = ["127.0.0.1:{PORT}"]
 unix-socket = "{RUN}/agent.sock"
 [state]
 directory = "{RUN}/state"

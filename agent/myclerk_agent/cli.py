@@ -114,7 +114,12 @@ def main(context: click.Context, path: Path | None, state_directory: Path | None
 
 
 @main.command()
-@click.option("--listen", multiple=True, metavar="HOST:PORT", help="Listen here instead of [server] listen.")
+@click.option(
+    "--listen",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Instead of [server] listen; give `invite` --host then.",
+)
 @click.option(
     "--unix-socket", type=click.Path(path_type=Path), help="Socket instead of [server] unix-socket."
 )
@@ -271,10 +276,10 @@ def _revoke(context: Context, store: Store, device: Device) -> None:
 def _find(devices: list[Device], text: str) -> Device:
     start = text.upper().replace("-", "")
     matches = [d for d in devices if d.description == text or (start and d.fingerprint.startswith(start))]
+    matches = [d for d in matches if d.revoked_at is None] or matches
     if len(matches) != 1:
-        raise NotFound(
-            f"{len(matches)} devices match {text!r}; `myclerk-agent devices` lists them with fingerprints"
-        )
+        how_many = "no device matches" if not matches else "several devices match"
+        raise NotFound(f"{how_many} {text!r}; `myclerk-agent devices` lists them with fingerprints")
     return matches[0]
 
 

@@ -23,6 +23,8 @@ log = logging.getLogger("myclerk.connection")
 
 WRITE_HIGH = 1 << 20
 """Bytes waiting to be written above which a connection's requests are no longer read."""
+WRITE_FULL = 32 << 20
+"""Bytes waiting to be written above which a client that does not read is cut off; it may resume."""
 LINGERING_CLOSE = 5.0
 """Seconds a peer has to take the last bytes of a connection that is being closed."""
 
@@ -67,8 +69,8 @@ class Connection(asyncio.Protocol):
         self._service.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
-        session = self._session
-        if session is None:
+        session, transport = self._session, self.transport
+        if session is None or transport is None:
             return
         deframer = self._deframer
         self._feeding = True
@@ -77,6 +79,10 @@ class Connection(asyncio.Protocol):
             while not session.closed and (message := deframer.next(session.message_limit)) is not None:
                 for event in session.receive(message):
                     self._route(event)
+                if session.outbox.size > WRITE_HIGH:
+                    self.flush()
+                    if transport.get_write_buffer_size() > WRITE_FULL:
+                        session.end("the client asks for more than it takes", linger=True)
         except MalformedMessage as error:
             session.end(f"malformed frame: {error}", linger=True)
         finally:
@@ -84,6 +90,9 @@ class Connection(asyncio.Protocol):
         self.flush()
 
     def eof_received(self) -> bool:
+        if self._session is not None:
+            self._session.end("the client closed the connection", linger=True)
+            self.flush()
         return False
 
     def pause_writing(self) -> None:
@@ -162,9 +171,11 @@ class Connection(asyncio.Protocol):
 
     def tick(self, now: float) -> None:
         """Let time pass for the session; abort a close that the peer does not let finish."""
+        session = self._session
+        if session is not None and session.closed and self._close_by is None:
+            self._close_by = now + LINGERING_CLOSE  # whoever began to close: it does not last for ever
         if self._close_by is not None and now >= self._close_by and self.transport is not None:
             self.transport.abort()
-        session = self._session
         if session is not None and not session.closed:
             for event in session.tick():
                 self._route(event)

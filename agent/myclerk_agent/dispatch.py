@@ -94,6 +94,12 @@ class Call:
     fields: dict[str, Any]
     credit_to: int = 0
     compress: bool = False
+    waited: bool = False
+
+    @property
+    def target(self) -> str:
+        """What it is done to, for errors and the audit log."""
+        return _target(self.resource, self.fields)
 
 
 class Dispatcher:
@@ -201,7 +207,7 @@ class Dispatcher:
             raise BadRequest(f"`resource` must name a {driver.kind}: resource, not {name!r}", key="resource")
         found = owner.find(name) if owner is not None else None
         if found is None:
-            raise NotFound(f"there is no {name} here; DEVICE_LIST shows what there is", key="resource")
+            raise NotFound(f"there is no {name} here; `myclerk devices` lists what there is", key="resource")
         return found
 
     def _parent_of(self, name: str) -> str | None:
@@ -214,7 +220,8 @@ class Dispatcher:
     def handle(self, holdings: Holdings, request: Request) -> None:
         """Serve one request; its answer goes out through the session's record, now or later."""
         binding = self._bindings.get(request.operation.code)
-        resource = None
+        resource: Resource | None = None
+        fields: dict[str, Any] = {}
         try:
             if binding is None:
                 raise Unsupported(f"{request.operation.name} is not served by this agent")
@@ -239,6 +246,7 @@ class Dispatcher:
                 raise _access_refused(binding, resource)
             if resource is not None and self._waits(holdings, binding, resource):
                 call = Call(holdings, request, binding, resource, handle, method, fields)
+                call.waited = True
                 self._lanes[resource.name].wait(partial(self._start, call))
             elif binding.simple:
                 result = method(**fields)
@@ -249,7 +257,7 @@ class Dispatcher:
             else:
                 self._start(Call(holdings, request, binding, resource, handle, method, fields))
         except Exception as error:
-            self._fail(holdings, request, binding, resource, error)
+            self._fail(holdings, request, binding, _target(resource, fields), error)
 
     def _waits(self, holdings: Holdings, binding: Binding, resource: Resource) -> bool:
         """Check locks and claims on the resource; whether a slow request runs on it."""
@@ -262,6 +270,8 @@ class Dispatcher:
     def _start(self, call: Call) -> None:
         binding = call.binding
         try:
+            if call.waited:  # what was judged when it arrived may be otherwise now
+                self._judge_again(call)
             if binding.streams:
                 call.credit_to = call.fields.pop("credit_to", 0)
                 call.compress = call.fields.pop("compress", False)
@@ -271,7 +281,18 @@ class Dispatcher:
             else:
                 self._returned(call, call.method(**call.fields))
         except Exception as error:
-            self._fail(call.holdings, call.request, binding, call.resource, error)
+            self._fail(call.holdings, call.request, binding, call.target, error)
+
+    def _judge_again(self, call: Call) -> None:
+        holdings, handle = call.holdings, call.handle
+        if holdings.released:
+            raise Conflict("the session ended before this was done")
+        if handle is not None and handle not in holdings.handles.values():
+            raise NotFound("the handle was closed meanwhile", key="handle")
+        if not call.binding.need & holdings.rights.granted:
+            raise _access_refused(call.binding, call.resource)
+        if call.resource is not None and call.binding.access is not Access.READ:
+            self.table.check_lock(holdings, call.resource)
 
     def _returned(self, call: Call, result: Any) -> None:
         """A method has returned: finish now, or when what it returned has been awaited."""
@@ -294,7 +315,7 @@ class Dispatcher:
                 raise Conflict("the session ended before this was done")
             self._finish(call, future.result())
         except Exception as error:
-            self._fail(call.holdings, call.request, call.binding, call.resource, error)
+            self._fail(call.holdings, call.request, call.binding, call.target, error)
 
     def _finish(self, call: Call, result: Any) -> None:
         holdings, request, binding = call.holdings, call.request, call.binding
@@ -306,9 +327,9 @@ class Dispatcher:
             stream = self._open_stream(call, result)
             result = None
         if binding.closes and call.handle is not None:
-            holdings.close_handle(next(n for n, h in holdings.handles.items() if h is call.handle))
+            holdings.close_handle(next((n for n, h in holdings.handles.items() if h is call.handle), 0))
         if binding.serving.audit:
-            self._record(holdings, binding, call.resource, "ok")
+            self._record(holdings, binding, call.target, "ok")
         holdings.record.respond(request, binding.response.encode(result) if result else b"")
         if stream is not None:
             stream.start()
@@ -333,28 +354,19 @@ class Dispatcher:
     # -- failing -------------------------------------------------------------------------------------------
 
     def _fail(
-        self,
-        holdings: Holdings,
-        request: Request,
-        binding: Binding | None,
-        resource: Resource | None,
-        error: Exception,
+        self, holdings: Holdings, request: Request, binding: Binding | None, target: str, error: Exception
     ) -> None:
-        failure = translate(error, resource.name if resource else "")
+        failure = translate(error, target)
         if isinstance(failure, InternalError):
             log.error("%s failed unexpectedly", request.operation.name, exc_info=error)
         if binding is not None and (binding.serving.audit or isinstance(failure, Forbidden)):
-            self._record(holdings, binding, resource, failure.status.name.lower())
+            self._record(holdings, binding, target, failure.status.name.lower())
         if request.request_id or request.version == 0:
             holdings.record.respond(request, payloads.pack(error_fields(failure)), failed=True)
 
-    def _record(self, holdings: Holdings, binding: Binding, resource: Resource | None, outcome: str) -> None:
-        self._audit.record(
-            holdings.record.device or holdings.rights.description,
-            binding.operation.name,
-            resource.name if resource else "",
-            outcome,
-        )
+    def _record(self, holdings: Holdings, binding: Binding, target: str, outcome: str) -> None:
+        actor = holdings.record.device or holdings.rights.description
+        self._audit.record(actor, binding.operation.name, target, outcome)
 
     def _lane(self, name: str) -> Lane:
         lane = self._lanes.get(name)
@@ -368,6 +380,13 @@ class Dispatcher:
             driver.close()
         for lane in self._lanes.values():
             lane.close()
+
+
+def _target(resource: Resource | None, fields: Mapping[str, Any]) -> str:
+    """A resource's name, or what an operation of the agent itself names: a resource, a device, a session."""
+    if resource is not None:
+        return resource.name
+    return str(fields.get("resource") or fields.get("client") or fields.get("session_id") or "")
 
 
 def _tier_too_low(binding: Binding) -> Forbidden:

@@ -33,6 +33,10 @@ T = TypeVar("T")
 ASSERTED_ACCESS = 0
 """Access of a device that showed an assertion but is not in the catalog: it is known, nothing is granted."""
 
+REVOKED = (
+    "this device was revoked; it is admitted again only under a new identity, without its old device.key"
+)
+
 log = logging.getLogger("myclerk.enrolment")
 
 
@@ -93,7 +97,7 @@ class Enrolment:
             return self._by_assertion(fingerprint, request, transcript)
         self._verify(device.public_key, device.pq_public, request, transcript)
         if device.revoked_at is not None:
-            raise Unauthorized("this device was revoked")
+            raise Unauthorized(REVOKED)
         self._note_login(fingerprint)
         return Registration("Accept", fingerprint)
 
@@ -168,7 +172,9 @@ class Enrolment:
         witness = pin.agent_witness(salted, transcript, self._identity.profile.raw, asked.pin_witness)
         try:
             device = self._store.spend_pin(udf.compact(asked.pin_id), applicant)
-        except (NotFound, Conflict, Forbidden):
+        except Forbidden:  # only who knows a PIN learns this
+            raise Unauthorized(REVOKED) from None
+        except (NotFound, Conflict):
             raise Unauthorized(pin.NOT_ACCEPTED) from None
         return self._accepted(device, profile, agent_witness=witness)
 

@@ -250,7 +250,10 @@ class Holdings:
         self.table.unclaim(self, handle)
 
     def add_stream(self, request_id: int, stream: AgentStream) -> None:
-        """Own an open stream. Raises TooMany."""
+        """Own an open stream. Raises TooMany, or Conflict when the session is over; the stream is closed then."""
+        if self.released:
+            stream.close()
+            raise Conflict("the session ended meanwhile")
         if len(self.streams) >= MAX_STREAMS:
             stream.close()
             raise TooMany(f"a session has at most {MAX_STREAMS} open streams; stop some")

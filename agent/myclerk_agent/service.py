@@ -64,6 +64,7 @@ class Service:
         self._audit = audit
         self._lingering: dict[SessionRecord, float] = {}
         self._purge_at = 0.0
+        self._store_changed = False
         self._held: dict[Connection, tuple[str, Registration | None]] = {}
         server, security = config.server, config.security
         self.policy = Policy(
@@ -148,6 +149,7 @@ class Service:
                 return
             record = session.record
             assert record is not None
+            rights = self._rights(decision.fingerprint)
             if not event.repeat:
                 self._admit_session(record, decision.fingerprint)
             elif record.device != decision.fingerprint:
@@ -158,7 +160,6 @@ class Service:
             return
         session.accept(event, decision.fingerprint, decision.fields)
         if connection.holdings is None:
-            rights = self._rights(decision.fingerprint)
             record.holdings = Holdings(record, rights, self.dispatcher.table)
             connection.serve(record.holdings)
             self._audit.record(decision.fingerprint, "CLIENT_REGISTER", "", "ok", peer=connection.name)
@@ -178,7 +179,11 @@ class Service:
             return
         assert record.device is not None
         self._lingering.pop(record, None)
-        rights = self._rights(record.device)
+        try:
+            rights = self._rights(record.device)
+        except OperationError as error:  # the database fails: nothing is served on a guess
+            self.end_session(record, error.message)
+            return
         if record.holdings is None:
             record.holdings = Holdings(record, rights, self.dispatcher.table)
         record.holdings.rights = rights
@@ -286,7 +291,10 @@ class Service:
         loop_time = asyncio.get_running_loop().time()
         now = self._environment.monotonic()
         for connection in list(self.connections):
-            connection.tick(loop_time)
+            try:
+                connection.tick(loop_time)
+            except Exception:  # one connection's trouble is no other's
+                log.exception("a connection failed")
         for record, deadline in list(self._lingering.items()):
             if now >= deadline:
                 self._let_go(record)
@@ -296,8 +304,10 @@ class Service:
         if now >= self._purge_at:
             self._purge_at = now + PURGE_SECONDS
             self._store.purge()
-        if self._store.changed_elsewhere():
+        self._store_changed = self._store.changed_elsewhere() or self._store_changed
+        if self._store_changed:
             self._apply_store_changes()
+            self._store_changed = False
 
     def _apply_store_changes(self) -> None:
         """Another process (``myclerk-agent devices --revoke``) changed the devices: apply it here."""

@@ -182,7 +182,10 @@ class AgentStream:
     def _close_source(self) -> None:
         if not self._closed:
             self._closed = True
-            self.source.close()
+            try:
+                self.source.close()
+            except Exception:
+                log.exception("closing a stream failed")
 
     def _steer(self) -> None:
         """Tell the source when credit came or went."""
@@ -190,10 +193,13 @@ class AgentStream:
         if running is self._running or self._closed:
             return
         self._running = running
-        if running:
-            self.source.resume()
-        else:
-            self.source.pause()
+        try:
+            if running:
+                self.source.resume()
+            else:
+                self.source.pause()
+        except Exception as error:
+            self.end(error)
 
     def _send(self, push: Mapping[str, Any]) -> None:
         self._record.push(

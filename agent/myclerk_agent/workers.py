@@ -41,10 +41,15 @@ class Worker:
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
             function, future = call
+            error: Exception | None
             try:
                 result, error = function(), None
-            except BaseException as caught:
+            except Exception as caught:
                 result, error = None, caught
+                if isinstance(caught, StopIteration):  # no future takes it
+                    error = RuntimeError("StopIteration left a driver's method")
+            except BaseException as caught:
+                result, error = None, RuntimeError(f"{caught!r} left a driver's method")
             try:
                 self._loop.call_soon_threadsafe(_settle, future, result, error)
             except RuntimeError:  # the loop is closed: the agent has stopped
@@ -74,9 +79,11 @@ class Lane:
 
         def finished(future: asyncio.Future[Any]) -> None:
             self.busy = False
-            done(future)
-            while self._waiting and not self.busy:
-                self._waiting.popleft()()
+            try:
+                done(future)
+            finally:
+                while self._waiting and not self.busy:
+                    self._waiting.popleft()()
 
         self._worker.submit(function).add_done_callback(finished)
 

@@ -262,6 +262,10 @@ class Link:
         except MyClerkError as error:
             self._drop()
             self._finish(error)
+        except Exception as error:
+            log.exception("connecting failed unexpectedly")
+            self._drop()
+            self._finish(ConnectionLost(f"connecting failed unexpectedly: {error}"))
         return None
 
     # -- events --------------------------------------------------------------------------------------------
@@ -408,6 +412,8 @@ class Link:
         self._down.set()
 
     def _fail(self, requests: tuple[PendingRequest, ...], error: MyClerkError) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
         for pending in requests:
             call = pending
             if isinstance(call, Call) and not call.future.done():

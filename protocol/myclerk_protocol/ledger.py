@@ -42,6 +42,7 @@ class Ledger:
         self._order: deque[int] = deque()
         self._kept_bytes = 0
         self._repeats_allowed = False
+        self._repeated: set[int] = set()  # IDs repeated since the resume: each once
 
     def admit(self, request_id: int) -> Verdict:
         """Judge an ID (not 0) as it arrives; EXECUTE notes it as running.
@@ -59,6 +60,9 @@ class Ledger:
         if request_id in self.running:
             self.running[request_id] = True
             return Verdict.RUNNING
+        if request_id in self._repeated:
+            return Verdict.STALE
+        self._repeated.add(request_id)
         return Verdict.ANSWERED if request_id in self._kept else Verdict.FORGOTTEN
 
     def finish(self, request_id: int, opcode: int, tier: int, payload: bytes) -> bool:
@@ -79,8 +83,9 @@ class Ledger:
         return Answer(*self._kept[request_id])
 
     def resumed(self) -> None:
-        """A resume was proven: repeats are expected until the first new ID."""
+        """A resume was proven: repeats are expected until the first new ID, of each ID one."""
         self._repeats_allowed = True
+        self._repeated.clear()
         for request_id in self.running:
             self.running[request_id] = False
 

@@ -40,13 +40,15 @@ class Outbox:
     """Messages waiting to be sent, in order.
 
     Small version 1 messages that are ready together share one sealed batch once ``gather`` is set (after
-    authentication). ``wakeup`` is called when the first message is put into an empty outbox.
+    authentication). ``size`` counts the bytes of payload that wait. ``wakeup`` is called when the first
+    message is put into an empty outbox.
     """
 
     def __init__(self, message_limit: int) -> None:
         self.channel: Sealing | None = None
         self.gather = False
         self.wakeup: Callable[[], None] = _nothing
+        self.size = 0
         self._limit = message_limit - OVERHEAD
         self._messages: list[bytes] = []
         self._inner: list[tuple[int, int, bool, bytes]] = []
@@ -65,6 +67,7 @@ class Outbox:
     ) -> None:
         """Seal or gather one message. A payload above the limit becomes a TOO_LARGE answer."""
         size = len(payload)
+        self.size += size
         if (
             size < GATHER_BELOW
             and self.gather
@@ -107,6 +110,7 @@ class Outbox:
         if self._inner:
             self._seal_inner()
         messages, self._messages = self._messages, []
+        self.size = 0
         return messages
 
     def _begin_inner(self, tier: int) -> None:

@@ -352,15 +352,63 @@ def test_release_cancels_what_still_waits(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
-def test_what_opens_after_the_session_ended_is_closed_again(tmp_path: Path) -> None:
+def test_what_waits_when_the_session_ends_is_never_executed(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         session = bench.session()
-        session.ask("LAMP_SLOW", resource="lamp:a", tag="stuck")
+        stuck = session.ask("LAMP_SLOW", resource="lamp:a", tag="stuck")
         opening = session.ask("LAMP_OPEN", resource="lamp:a")
         session.holdings.release()
         bench.driver.gate.set()
         assert (await session.later(opening))["status"] == Status.CONFLICT
-        assert bench.driver.log[-1] == "close lamp:a"
+        assert (await session.later(stuck)) == {"tag": "stuck"}
+        assert bench.driver.log == ["slow stuck"]
+        assert "handle" in bench.session().now("LAMP_OPEN", resource="lamp:a")
+
+    run(tmp_path, story)
+
+
+def test_what_waits_is_judged_again_when_its_turn_comes(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        session, other = bench.session(name="Ann"), bench.session(name="Bob")
+        session.now("LAMP_OPEN", resource="lamp:b")
+        session.ask("LAMP_SLOW", resource="lamp:b", tag="stuck")
+        waiting = [session.ask("LAMP_SET", handle=1, level=level) for level in (1, 2)]
+        session.ask("LAMP_SLOW", resource="lamp:a", tag="stuck")
+        locked_out = session.ask("LAMP_LATER", resource="lamp:a", tag="now")
+        await bench.dispatcher.table.lock(other.holdings, bench.dispatcher.find("lamp:a"), None, None)
+        session.holdings.close_handle(1)
+        bench.driver.gate.set()
+        assert [(await session.later(i))["status"] for i in waiting] == [Status.NOT_FOUND] * 2
+        assert (await session.later(locked_out))["status"] == Status.CONFLICT
+        assert not [line for line in bench.driver.log if line.startswith("set")]
+
+    run(tmp_path, story)
+
+
+def test_a_slow_method_that_stops_iteration_blocks_nothing(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        session = bench.session()
+        bench.driver.slow = lambda resource, tag="": next(iter(()))  # type: ignore[method-assign]
+        bench.dispatcher.served["LAMP_SLOW"].method = bench.driver.slow
+        first = session.ask("LAMP_SLOW", resource="lamp:a")
+        second = session.ask("LAMP_OPEN", resource="lamp:a")
+        assert (await session.later(first))["status"] == Status.INTERNAL_ERROR
+        assert "handle" in await session.later(second)
+
+    run(tmp_path, story)
+
+
+def test_a_stream_that_cannot_close_leaks_nothing(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        session = bench.session()
+        session.now("LAMP_OPEN", resource="lamp:a")
+        session.ask("LAMP_WATCH", handle=1, credit_to=1)
+
+        def fail() -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        bench.driver.lamps[0].stream.close = fail  # type: ignore[method-assign]
+        session.holdings.release()
         assert "handle" in bench.session().now("LAMP_OPEN", resource="lamp:a")
 
     run(tmp_path, story)

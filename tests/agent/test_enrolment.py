@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 from enrolling import ANOTHER, NOT_ACCEPTED, TRANSCRIPT, Client, enrolment_of, issue, refused
 
+from myclerk_agent.enrolment import REVOKED
 from myclerk_agent.store import StoreError
 from myclerk_protocol import signatures
 from myclerk_protocol.mesh import pin, udf
@@ -228,8 +229,8 @@ def test_a_revoked_device_is_refused_whatever_it_shows(enrolment, keys, store, w
     secret = issue(keys, store, world)
     assertion = enrolment.register(client.enrol(secret), TRANSCRIPT).fields["connection"]
     store.revoke(client.fingerprint)
-    assert refused(enrolment, client.login()) == ("this device was revoked", {})
-    assert refused(enrolment, client.login(connection=assertion)) == ("this device was revoked", {})
+    assert refused(enrolment, client.login()) == (REVOKED, {})
+    assert refused(enrolment, client.login(connection=assertion)) == (REVOKED, {})
     assert refused(enrolment, client.enrol(secret)) == NOT_ACCEPTED
     assert refused(enrolment, client.enrol(None)) == NOT_ACCEPTED
     assert refused(enrolment, client.enrol(issue(keys, store, world))) == NOT_ACCEPTED
