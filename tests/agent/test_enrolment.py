@@ -233,7 +233,7 @@ def test_a_revoked_device_is_refused_whatever_it_shows(enrolment, keys, store, w
     assert refused(enrolment, client.login(connection=assertion)) == (REVOKED, {})
     assert refused(enrolment, client.enrol(secret)) == NOT_ACCEPTED
     assert refused(enrolment, client.enrol(None)) == NOT_ACCEPTED
-    assert refused(enrolment, client.enrol(issue(keys, store, world))) == NOT_ACCEPTED
+    assert refused(enrolment, client.enrol(issue(keys, store, world))) == (REVOKED, {})
     assert store.device(client.fingerprint).revoked_at is not None
 
 

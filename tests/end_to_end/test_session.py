@@ -299,3 +299,19 @@ def test_a_second_agent_leaves_the_first_ones_socket_alone(
     assert running_agent.command("devices") is not None
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(running_agent.unix_socket))
+
+
+def test_a_peer_that_half_closes_and_reads_nothing_is_let_go(running_agent: support.AgentProcess) -> None:
+    assert running_agent.process is not None
+    descriptors = Path(f"/proc/{running_agent.process.pid}/fd")
+    before = len(list(descriptors.iterdir()))
+    nop = bytes.fromhex("48000000")
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(running_agent.unix_socket))
+        for request_id in range(2, 2002):
+            connection.sendall(frame(nop + struct.pack(">I", request_id)))
+        connection.shutdown(socket.SHUT_WR)
+        deadline = time.monotonic() + 30
+        while len(list(descriptors.iterdir())) > before:
+            assert time.monotonic() < deadline, "the agent keeps the connection"
+            time.sleep(0.2)
