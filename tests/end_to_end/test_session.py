@@ -9,14 +9,16 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import support
-from myclerk_client import BadRequest, Board, Conflict, KnownBoards, NotFound, TooMany, pair
+from myclerk_client import BadRequest, Board, Conflict, ConnectionLost, KnownBoards, NotFound, TooMany, pair
+from myclerk_client.link import Link
 from myclerk_protocol.framing import frame
+from myclerk_protocol.local import LocalClientSession
 from myclerk_protocol.payloads import unpack
 from myclerk_protocol.status import Status
 
@@ -315,3 +317,27 @@ def test_a_peer_that_half_closes_and_reads_nothing_is_let_go(running_agent: supp
         while len(list(descriptors.iterdir())) > before:
             assert time.monotonic() < deadline, "the agent keeps the connection"
             time.sleep(0.2)
+
+
+def test_a_connector_that_fails_unexpectedly_ends_the_link_with_a_sentence(
+    running_agent: support.AgentProcess,
+) -> None:
+    async def story() -> None:
+        loop, attempts = asyncio.get_running_loop(), 0
+
+        async def connect(factory: Callable[[], asyncio.Protocol]) -> None:
+            nonlocal attempts
+            attempts += 1
+            if attempts > 1:
+                raise RuntimeError("no way")
+            await loop.create_unix_connection(factory, str(running_agent.unix_socket))
+
+        link = Link(connect, lambda state: LocalClientSession(), reconnect=5.0)
+        await link.open()
+        link.drop_connection()
+        await asyncio.sleep(0.5)
+        with pytest.raises(ConnectionLost, match="no way"):
+            await link.request("DEVICE_LIST", {})
+        await link.close()
+
+    asyncio.run(story())
