@@ -116,7 +116,8 @@ class Link:
                 await self._supervisor
             self._supervisor = None
         wire = self._wire
-        if wire is not None and self._over is None and not self._down.is_set():
+        open_now = self._opened is not None and self._opened.done() and not self._down.is_set()
+        if wire is not None and self._over is None and open_now:
             wire.session.close()
             wire.flush()
             with contextlib.suppress(TimeoutError):
