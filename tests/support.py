@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import tty
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -61,9 +61,14 @@ class AgentProcess:
     """Where recorded agents note what they take and give; set once for the test run."""
 
     def __init__(
-        self, directory: Path, settings: str = "", environment: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        settings: str = "",
+        environment: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         self.directory = directory
+        self.options = options
         self.environment = dict(environment or {})
         self.state = directory / "state"
         self.config = directory / "agent.toml"
@@ -89,7 +94,7 @@ format = "human"
         """Start it and wait until it listens."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, RECORDER, "--config", str(self.config), "run"],
+                [sys.executable, RECORDER, "--config", str(self.config), "run", *self.options],
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "MYCLERK_TRACE": str(self.trace), **self.environment},
@@ -126,10 +131,13 @@ format = "human"
 
 @contextmanager
 def agent(
-    directory: Path, settings: str = "", environment: Mapping[str, str] | None = None
+    directory: Path,
+    settings: str = "",
+    environment: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[AgentProcess]:
-    """A running agent, stopped whatever happens."""
-    process = AgentProcess(directory, settings, environment)
+    """A running agent (``myclerk-agent run OPTIONS``), stopped whatever happens."""
+    process = AgentProcess(directory, settings, environment, options)
     process.start()
     try:
         yield process

@@ -22,7 +22,7 @@ from myclerk_protocol.status import MyClerkError, NotFound
 
 from . import config as configuration
 from . import invite as invitations
-from . import local, log, state
+from . import local, log, simulation, state
 from .audit import Audit
 from .config import Address, Config
 from .config_checks import address
@@ -123,9 +123,18 @@ def main(context: click.Context, path: Path | None, state_directory: Path | None
 @click.option(
     "--unix-socket", type=click.Path(path_type=Path), help="Socket instead of [server] unix-socket."
 )
+@click.option(
+    "--simulate",
+    "description",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Serve the board that FILE describes instead of this machine's hardware (docs/simulation.md).",
+)
 @click.pass_obj
 @sentence_errors
-def run(context: Context, listen: tuple[str, ...], unix_socket: Path | None) -> None:
+def run(
+    context: Context, listen: tuple[str, ...], unix_socket: Path | None, description: Path | None
+) -> None:
     """Run the agent until it is told to stop.
 
     Example: myclerk-agent run
@@ -141,8 +150,9 @@ def run(context: Context, listen: tuple[str, ...], unix_socket: Path | None) -> 
         server = replace(server, listen=addresses)
     if unix_socket is not None:
         server = replace(server, unix_socket=unix_socket.absolute())
+    simulated = simulation.load(description) if description is not None else None
     _install_uvloop()
-    asyncio.run(run_agent(replace(config, server=server)))
+    asyncio.run(run_agent(replace(config, server=server, simulation=simulated)))
 
 
 @main.command()

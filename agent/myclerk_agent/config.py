@@ -17,6 +17,7 @@ from myclerk_protocol.status import LocalError
 
 from . import config_checks as checks
 from .config_checks import Address, Unfit
+from .simulation import Simulation
 from .toml_source import ConfigError, Source, parse_toml
 
 if TYPE_CHECKING:
@@ -108,7 +109,10 @@ class Drivers:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All settings, and the ``source`` that names their lines in errors."""
+    """All settings, and the ``source`` that names their lines in errors.
+
+    ``simulation`` is no setting: ``run --simulate`` puts it there.
+    """
 
     server: Server = field(default_factory=Server)
     security: Security = field(default_factory=Security)
@@ -116,6 +120,7 @@ class Config:
     log: Log = field(default_factory=Log)
     compression: Compression = field(default_factory=Compression)
     drivers: Drivers = field(default_factory=Drivers)
+    simulation: Simulation | None = None
     source: Source = field(default_factory=Source, compare=False)
 
     @classmethod

@@ -13,6 +13,7 @@ from myclerk_drivers.base import Driver
 from myclerk_drivers.context import Timer
 
 from .config import Config, check_driver_settings
+from .simulation import Simulation
 from .toml_source import ConfigError
 
 GROUP = "myclerk.drivers"
@@ -107,14 +108,39 @@ def start(
     classes: Mapping[str, type[Driver]], config: Config, loop: asyncio.AbstractEventLoop
 ) -> list[Driver]:
     """Build the drivers with their settings. Raises ConfigError for a setting a driver does not have."""
+    if config.simulation is not None:
+        return _start_simulated(classes, config, config.simulation, loop)
     drivers = []
     for name, cls in classes.items():
-        given = config.drivers.settings.get(name, {})
-        settings = check_driver_settings(name, given, cls.settings, config.source)
         try:
-            drivers.append(cls(AgentContext(name, settings, loop)))
+            drivers.append(cls(_context(name, cls, config, loop)))
         except ConfigError:
             raise
         except Exception as error:
             log.error("driver %s cannot start and is left out: %s", name, error)
     return drivers
+
+
+def _start_simulated(
+    classes: Mapping[str, type[Driver]],
+    config: Config,
+    simulation: Simulation,
+    loop: asyncio.AbstractEventLoop,
+) -> list[Driver]:
+    """The drivers that the description names, on what it describes. Raises ConfigError for what it gets wrong."""
+    drivers = []
+    for name, table in simulation.tables.items():
+        if name not in classes:
+            known = ", ".join(sorted(classes)) or "none"
+            raise simulation.source.error((name,), f"no driver `{name}` can be used; there are: {known}")
+        try:
+            drivers.append(classes[name].simulated(_context(name, classes[name], config, loop), table))
+        except ValueError as error:
+            raise simulation.source.error((name,), str(error)) from None
+    log.warning("simulating %s: no hardware of this machine is served", ", ".join(simulation.tables))
+    return drivers
+
+
+def _context(name: str, cls: type[Driver], config: Config, loop: asyncio.AbstractEventLoop) -> AgentContext:
+    given = config.drivers.settings.get(name, {})
+    return AgentContext(name, check_driver_settings(name, given, cls.settings, config.source), loop)

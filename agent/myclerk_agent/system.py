@@ -75,6 +75,7 @@ class SystemOperations:
             "access": int(holdings.rights.access),
             "locked_by": locked.rights.description if locked else None,
             "held_by": held.rights.description if held else None,
+            "simulated": True if self._service.config.simulation is not None else None,
             "properties": {k.replace("_", "-"): v for k, v in resource.properties.items() if v is not None},
         }
 

@@ -181,6 +181,15 @@ class Driver(ABC):
     def __init__(self, context: DriverContext) -> None:
         self.context = context
 
+    @classmethod
+    def simulated(cls, context: DriverContext, table: Mapping[str, Any]) -> Driver:
+        """This driver on simulated hardware, as its ``table`` in the description of a board has it.
+
+        Override it if your bus can be simulated (docs/simulation.md). Raises ValueError with a sentence that names
+        the key that is wrong.
+        """
+        raise ValueError(f"the {cls.kind} driver has no simulation")
+
     @abstractmethod
     def resources(self) -> Iterable[Resource]:
         """What is there now. Cheap enough to be asked for each list and each name that is unknown."""

@@ -70,12 +70,16 @@ async def devices(app: App, board: Board, kind: str | None) -> None:
         found,
         {
             "RESOURCE": lambda row: row["name"],
-            "DESCRIPTION": lambda row: row["description"],
+            "DESCRIPTION": _description,
             "ACCESS": lambda row: row["access"],
             "IN USE BY": _user,
         },
         empty=f"{board.name} shares nothing{f' of kind {kind}' if kind else ''} with you",
     )
+
+
+def _description(row: Row) -> str:
+    return f"{row['description']} (simulated)" if row.get("simulated") else str(row["description"])
 
 
 def _user(row: Row) -> str | None:

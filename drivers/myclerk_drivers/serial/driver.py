@@ -12,8 +12,9 @@ from ..base import Access, Driver, Resource, serves
 from ..context import DriverContext
 from . import configuration, kernel
 from .faults import opening_fault
-from .listing import list_ports
+from .listing import list_extra, list_ports
 from .port import SerialPort
+from .simulated import SimulatedSerial
 from .tty import OpenTty
 
 CLOSING_LIMIT = 35.0
@@ -31,16 +32,32 @@ class SerialDriver(Driver):
         "modem_poll_interval": (0.01, "Seconds between looks at the modem lines while they are watched."),
     }
 
-    def __init__(self, context: DriverContext) -> None:
+    def __init__(self, context: DriverContext, simulation: SimulatedSerial | None = None) -> None:
         """Raises ValueError for settings that make no sense."""
         super().__init__(context)
+        self._simulation = simulation
         given = {name: context.settings.get(name, default) for name, (default, _) in self.settings.items()}
         self._extra, self._hidden, self._interval = _checked(given)
         self._open: dict[int, OpenTty] = {}
 
+    @classmethod
+    def simulated(cls, context: DriverContext, table: Mapping[str, Any]) -> SerialDriver:
+        """The driver of the ports that ``table`` describes (:mod:`.simulated`)."""
+        simulation = SimulatedSerial.from_description(table)
+        driver = cls(context, simulation)
+        simulation.start(context)
+        return driver
+
+    def close(self) -> None:
+        """Take simulated ports away."""
+        if self._simulation is not None:
+            self._simulation.close()
+
     def resources(self) -> Iterable[Resource]:
         """All ports there are now."""
         in_use = {number for number, tty in tuple(self._open.items()) if not tty.closed.is_set()}
+        if self._simulation is not None:
+            return list_extra(self._simulation.paths, in_use)
         return list_ports(self._extra, self._hidden, in_use)
 
     @serves("SERIAL_PORT_LIST", access=Access.READ)

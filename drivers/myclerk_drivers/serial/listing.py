@@ -41,6 +41,11 @@ def list_ports(
     return [port for port in ports.values() if not _names(port) & {resource_part(name) for name in hidden}]
 
 
+def list_extra(extra: Mapping[str, str], in_use: Collection[int]) -> list[Resource]:
+    """Only these ports (name -> path), whatever the machine has."""
+    return [_extra_port(name, path, in_use) for name, path in extra.items()]
+
+
 def _names(port: Resource) -> set[str]:
     return {name.partition(":")[2] for name in (port.name, *port.aliases)}
 
