@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint check bench operations vectors clean
+.PHONY: run test lint check board board-test bench operations vectors clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python tools/demo.py
@@ -20,12 +20,21 @@ lint: $(VENV)/test.stamp
 
 check: lint test
 
+# A shell on the virtual board (docs/virtual-board.md); ARCH=arm64 for another processor.
+ARCH ?= amd64
+
+board: $(VENV)/test.stamp
+	cd tests && ../$(BIN)/python -m board --arch $(ARCH)
+
+board-test: $(VENV)/test.stamp
+	$(BIN)/python -m pytest tests/board --board-arch $(ARCH)
+
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m bench
 
 # Runs the tests that drive operations through an agent, and renders what they proved.
 operations: $(VENV)/test.stamp
-	$(BIN)/python -m pytest tests/end_to_end tests/test_example_driver.py --evidence=docs/evidence.json
+	$(BIN)/python -m pytest tests/end_to_end tests/test_example_driver.py tests/board --evidence=docs/evidence.json
 	$(BIN)/python tools/operations.py
 
 vectors: $(VENV)/test.stamp

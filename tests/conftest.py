@@ -42,6 +42,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--evidence", type=Path, help="write which test drove which operation, on what, to FILE")
+    parser.addoption(
+        "--board-arch", choices=("amd64", "arm64"), default="amd64", help="processor of the virtual board"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,11 @@ class Trace:
         self._seen: set[tuple[str, str, bytes]] = set()
         self._checker = CddlChecker(Schema.load().text)
 
+    def add(self, notes: bytes) -> None:
+        """Notes that an agent on another machine took."""
+        with self.path.open("ab") as file:
+            file.write(notes)
+
     def take(self, test: str, backend: str) -> None:
         """Judge what came since the last time; it is ``test``'s, which ran against ``backend``."""
         with self.path.open("rb") as file:

@@ -10,6 +10,7 @@ Both have gaps, which are bridged by writing the CDDL in other words of the same
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -120,10 +121,8 @@ def _for_zcbor(text: str) -> str:
 def _range_for_zcbor(match: re.Match[str]) -> str:
     if "." not in match[1]:
         return match[0]
-    low, high = float(match[1]), float(match[2])
-    assert low.is_integer()
-    assert high.is_integer(), "zcbor compares floats with integers only"
-    return f"float64 .ge {low:.0f} .le {high:.0f}"
+    low, high = math.floor(float(match[1])), math.ceil(float(match[2]))  # pycddl judges fractions
+    return f"float64 .ge {low} .le {high}"
 
 
 def _descendants(node: Any) -> list[Any]:
