@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -136,7 +136,12 @@ class Dispatcher:
             target = "resource" if "resource" in self._request_keys(operation) else "driver"
             bindings.append(self._binding(operation, serving, target, name, getattr(driver, name), driver))
         for handle_type in driver.handles:
+            inherited = {
+                name for base in handle_type.__mro__[1:] if base in driver.handles for name in served_by(base)
+            }
             for operation, (name, serving) in served_by(handle_type).items():
+                if operation in inherited:  # bound for all handles of that base class
+                    continue
                 method = getattr(handle_type, name)
                 bindings.append(
                     self._binding(operation, serving, "handle", name, method, driver, handle_type)
@@ -181,7 +186,7 @@ class Dispatcher:
             handle_type,
             streams="credit_to" in {field.name for field in request.fields} and target != "system",
             opens=target == "resource" and "handle" in {field.name for field in response.fields},
-            closes=operation_name.endswith("_CLOSE") and target == "handle",
+            closes=operation_name.endswith(("_CLOSE", "_RELEASE")) and target == "handle",
         )
 
     def _request_keys(self, operation_name: str) -> set[str]:
@@ -244,7 +249,7 @@ class Dispatcher:
                     method = partial(method, holdings)
             if not binding.need & holdings.rights.granted:
                 raise _access_refused(binding, resource)
-            if resource is not None and self._waits(holdings, binding, resource):
+            if resource is not None and self._waits(holdings, binding, resource, handle, fields):
                 call = Call(holdings, request, binding, resource, handle, method, fields)
                 call.waited = True
                 self._lanes[resource.name].wait(partial(self._start, call))
@@ -259,12 +264,23 @@ class Dispatcher:
         except Exception as error:
             self._fail(holdings, request, binding, _target(resource, fields), error)
 
-    def _waits(self, holdings: Holdings, binding: Binding, resource: Resource) -> bool:
-        """Check locks and claims on the resource; whether a slow request runs on it."""
-        if self.table.locked and binding.access is not Access.READ:
-            self.table.check_lock(holdings, resource)
-        if binding.opens and not binding.shared:  # says who holds it, where the kernel would say EBUSY
-            self.table.check_claims(holdings, resource)
+    def _waits(
+        self,
+        holdings: Holdings,
+        binding: Binding,
+        resource: Resource,
+        handle: Handle | None,
+        fields: Mapping[str, Any],
+    ) -> bool:
+        """Check locks and claims on what the request uses; whether a slow request runs on its resource."""
+        check_lock = self.table.locked and binding.access is not Access.READ
+        check_claims = binding.opens and not binding.shared
+        if check_lock or check_claims:
+            for part in _parts(binding, resource, handle, fields):
+                if check_lock:
+                    self.table.check_lock(holdings, part)
+                if check_claims:  # says who holds it, where the kernel would say EBUSY
+                    self.table.check_claims(holdings, part)
         return bool(self._lanes) and (lane := self._lanes.get(resource.name)) is not None and lane.busy
 
     def _start(self, call: Call) -> None:
@@ -291,8 +307,9 @@ class Dispatcher:
             raise NotFound("the handle was closed meanwhile", key="handle")
         if not call.binding.need & holdings.rights.granted:
             raise _access_refused(call.binding, call.resource)
-        if call.resource is not None and call.binding.access is not Access.READ:
-            self.table.check_lock(holdings, call.resource)
+        if call.resource is not None and call.binding.access is not Access.READ and self.table.locked:
+            for part in _parts(call.binding, call.resource, handle, call.fields):
+                self.table.check_lock(holdings, part)
 
     def _returned(self, call: Call, result: Any) -> None:
         """A method has returned: finish now, or when what it returned has been awaited."""
@@ -320,7 +337,9 @@ class Dispatcher:
     def _finish(self, call: Call, result: Any) -> None:
         holdings, request, binding = call.holdings, call.request, call.binding
         stream = None
+        target = call.target if call.handle is None else _held_by(call.handle)
         if isinstance(result, Handle):
+            target = _held_by(result)
             number = holdings.add_handle(result)
             result = {"handle": number, **result.describe()}
         elif isinstance(result, Stream):
@@ -329,7 +348,7 @@ class Dispatcher:
         if binding.closes and call.handle is not None:
             holdings.close_handle(next((n for n, h in holdings.handles.items() if h is call.handle), 0))
         if binding.serving.audit:
-            self._record(holdings, binding, call.target, "ok")
+            self._record(holdings, binding, target, "ok")
         holdings.record.respond(request, binding.response.encode(result) if result else b"")
         if stream is not None:
             stream.start()
@@ -380,6 +399,20 @@ class Dispatcher:
             driver.close()
         for lane in self._lanes.values():
             lane.close()
+
+
+def _parts(
+    binding: Binding, resource: Resource, handle: Handle | None, fields: Mapping[str, Any]
+) -> Sequence[Resource]:
+    """What of ``resource`` a request uses."""
+    if handle is not None:
+        return handle.parts
+    return binding.driver.parts_of(resource, fields) if binding.driver is not None else (resource,)
+
+
+def _held_by(handle: Handle) -> str:
+    """Everything that a handle holds, for the audit log."""
+    return " ".join(part.name for part in handle.parts)
 
 
 def _target(resource: Resource | None, fields: Mapping[str, Any]) -> str:

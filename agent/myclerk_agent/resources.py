@@ -45,6 +45,16 @@ class Lock:
     expires: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A resource that an open handle of a session holds, whole or among others; ``above`` names its ancestors."""
+
+    resource: Resource
+    above: frozenset[str]
+    holdings: Holdings
+    handle: Handle
+
+
 class ResourceTable:
     """Every claim and lock of the agent, by canonical resource name.
 
@@ -55,7 +65,7 @@ class ResourceTable:
     def __init__(self, parent_of: Callable[[str], str | None], time: Callable[[], float]) -> None:
         self._parent_of = parent_of
         self._time = time
-        self._claims: dict[str, list[tuple[Holdings, Handle]]] = {}
+        self._claims: dict[str, list[Claim]] = {}
         self._locks: dict[str, Lock] = {}
         self._waiters: list[asyncio.Future[None]] = []
 
@@ -65,31 +75,34 @@ class ResourceTable:
         return bool(self._locks)
 
     def claim(self, holdings: Holdings, handle: Handle) -> None:
-        """Note an open handle. Raises Conflict naming the holder when the resource is taken."""
-        resource = handle.resource
-        self.check_lock(holdings, resource)
-        self.check_claims(holdings, resource, shared=handle.shared)
-        self._claims.setdefault(resource.name, []).append((holdings, handle))
+        """Note an open handle. Raises Conflict naming the holder when something of it is taken."""
+        for resource in handle.parts:
+            self.check_lock(holdings, resource)
+            self.check_claims(holdings, resource, shared=handle.shared)
+        for resource in handle.parts:
+            claim = Claim(resource, frozenset(self._ancestors(resource)), holdings, handle)
+            self._claims.setdefault(resource.name, []).append(claim)
 
     def check_claims(self, holdings: Holdings, resource: Resource, *, shared: bool = False) -> None:
         """Raise Conflict when a handle that excludes others is open on ``resource`` or its relatives."""
-        for other, handle in self._relatives(resource):
-            elsewhere = other is not holdings or handle.resource.name == resource.name
-            if elsewhere and not (shared and handle.shared):
+        for claim in self._relatives(resource):
+            other = claim.holdings
+            elsewhere = other is not holdings or claim.resource.name == resource.name
+            if elsewhere and not (shared and claim.handle.shared):
                 whose = "this session" if other is holdings else other.rights.description
                 raise Conflict(
-                    f"{handle.resource.name} is open already in {whose}; close it there first",
+                    f"{claim.resource.name} is open already in {whose}; close it there first",
                     holder=other.rights.description,
                 )
 
     def unclaim(self, holdings: Holdings, handle: Handle) -> None:
         """Forget an open handle and wake those who wait for a lock."""
-        name = handle.resource.name
-        claims = [c for c in self._claims.get(name, []) if c[1] is not handle]
-        if claims:
-            self._claims[name] = claims
-        else:
-            self._claims.pop(name, None)
+        for name in {resource.name for resource in handle.parts}:
+            claims = [claim for claim in self._claims.get(name, []) if claim.handle is not handle]
+            if claims:
+                self._claims[name] = claims
+            else:
+                self._claims.pop(name, None)
         self._wake()
 
     def check_lock(self, holdings: Holdings, resource: Resource) -> None:
@@ -115,10 +128,10 @@ class ResourceTable:
         while True:
             try:
                 self.check_lock(holdings, resource)
-                for other, handle in self._relatives(resource):
-                    if other is not holdings:
+                for claim in self._relatives(resource):
+                    if (other := claim.holdings) is not holdings:
                         raise Conflict(
-                            f"{handle.resource.name} is in use by {other.rights.description}",
+                            f"{claim.resource.name} is in use by {other.rights.description}",
                             holder=other.rights.description,
                         )
                 break
@@ -147,7 +160,7 @@ class ResourceTable:
     def holder(self, name: str) -> Holdings | None:
         """A session that has exactly this resource open."""
         claims = self._claims.get(name)
-        return claims[0][0] if claims else None
+        return claims[0].holdings if claims else None
 
     def expire_locks(self) -> None:
         """Let locks fall whose time to live is over."""
@@ -165,9 +178,10 @@ class ResourceTable:
         self._locks = {n: lock for n, lock in self._locks.items() if lock.holdings is not holdings}
         self._wake()
 
-    def _relatives(self, resource: Resource) -> Iterator[tuple[Holdings, Handle]]:
-        for claims in list(self._claims.values()):
-            if self._related(claims[0][1].resource, resource):
+    def _relatives(self, resource: Resource) -> Iterator[Claim]:
+        above = {resource.name, *self._ancestors(resource)}
+        for name, claims in list(self._claims.items()):
+            if name in above or resource.name in claims[0].above:
                 yield from claims
 
     def _related(self, a: Resource, b: Resource) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from myclerk_drivers.base import Handle, Stream
@@ -17,7 +18,6 @@ from .faults import translate
 
 log = logging.getLogger("myclerk.streams")
 
-STREAM_DATA = REGISTRY.by_name("STREAM_DATA").code
 BYTE_WINDOW = 1 << 20
 EVENT_WINDOW = 8192
 """What the agent keeps at most above the client's last ``consumed``, whatever credit was granted."""
@@ -27,9 +27,13 @@ LARGEST_PUSH = 64 << 10
 MOST_EVENTS = 256
 """Events of one push; more become several."""
 
-_push_rule = Schema.load().push("STREAM_DATA")
-assert _push_rule is not None
-_encode = _push_rule.encode
+
+@cache
+def _push_of(operation: str) -> tuple[int, Callable[[Mapping[str, Any]], bytes]]:
+    """Opcode and encoder of the pushes that bear ``operation``."""
+    rule = Schema.load().push(operation)
+    assert rule is not None, f"{operation} has no push rule"
+    return REGISTRY.by_name(operation).code, rule.encode
 
 
 class AgentStream:
@@ -57,6 +61,7 @@ class AgentStream:
         self._request_id = request_id
         self._tier = tier
         self._compress = compress
+        self._opcode, self._encode = _push_of(source.pushes)
         self._credit_to = credit_to
         self._consumed = 0
         self._position = 0
@@ -96,9 +101,13 @@ class AgentStream:
         if self.credit == 0:
             self._steer()
 
-    def push_events(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Push events in order; those beyond the credit are dropped and counted for the next push."""
+    def push_events(self, events: Sequence[Mapping[str, Any]], dropped: int = 0) -> None:
+        """Push events in order; those beyond the credit are dropped and counted for the next push.
+
+        ``dropped`` counts those that the source lost before these.
+        """
         self._window = EVENT_WINDOW
+        self._dropped += dropped
         room = self.credit
         lost = max(len(events) - room, 0)
         if lost:
@@ -110,7 +119,7 @@ class AgentStream:
             piece = events[start : start + MOST_EVENTS]
             index = self._position
             self._position += len(piece)
-            push: dict[str, Any] = {"index": index, "events": [_wire_names(event) for event in piece]}
+            push: dict[str, Any] = {"index": index, "events": piece}
             if self._dropped:
                 push["dropped"], self._dropped = self._dropped, 0
             self._kept.append((index, push))
@@ -203,7 +212,7 @@ class AgentStream:
 
     def _send(self, push: Mapping[str, Any]) -> None:
         self._record.push(
-            self._request_id, STREAM_DATA, _encode(push), tier=self._tier, compress=self._compress
+            self._request_id, self._opcode, self._encode(push), tier=self._tier, compress=self._compress
         )
 
     def _resend(self) -> None:
@@ -221,7 +230,3 @@ class AgentStream:
     def _end_of(kept: tuple[int, Any]) -> int:
         start, item = kept
         return start + (len(item) if isinstance(item, bytes) else len(item["events"]))
-
-
-def _wire_names(event: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.replace("_", "-"): value for name, value in event.items()}

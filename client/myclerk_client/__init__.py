@@ -23,11 +23,18 @@ from myclerk_protocol.status import (
 
 from .batch import Batch
 from .board import Board
+from .can import CanBus, CanInterfaces
+from .can_errors import CanError
+from .can_frames import CanFilter, Frame
 from .errors import AgentNotTrusted, ConnectionLost, NotPaired, SessionLost
+from .gpio import Gpio, Lines, PwmOutput
+from .i2c import I2cBus, I2cBuses, I2cMessage
 from .known import KnownBoard, KnownBoards
 from .locks import Lock
+from .onewire import OneWire, OneWireBus, OneWireSelection
 from .pairing import pair
 from .serial import SerialPort, SerialPorts
+from .spi import SpiDevice, SpiDevices, SpiSegment
 from .streams import ByteStream, EventStream
 
 __all__ = [
@@ -36,28 +43,45 @@ __all__ = [
     "Batch",
     "Board",
     "ByteStream",
+    "CanBus",
+    "CanError",
+    "CanFilter",
+    "CanInterfaces",
     "Conflict",
     "ConnectionLost",
     "DeviceGone",
     "EventStream",
     "Forbidden",
+    "Frame",
+    "Gpio",
     "HardwareError",
+    "I2cBus",
+    "I2cBuses",
+    "I2cMessage",
     "InternalError",
     "InvalidSession",
     "KnownBoard",
     "KnownBoards",
+    "Lines",
     "LocalError",
     "Lock",
     "MyClerkError",
     "NotFound",
     "NotPaired",
+    "OneWire",
+    "OneWireBus",
+    "OneWireSelection",
     "OperationError",
     "OperationTimeout",
     "ProtocolError",
+    "PwmOutput",
     "SerialPort",
     "SerialPorts",
     "ServiceUnavailable",
     "SessionLost",
+    "SpiDevice",
+    "SpiDevices",
+    "SpiSegment",
     "TooLarge",
     "TooMany",
     "Unauthorized",

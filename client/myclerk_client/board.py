@@ -16,12 +16,17 @@ from myclerk_protocol.local import LocalClientSession
 from myclerk_protocol.operations import Operation
 
 from .batch import Batch
+from .can import CanInterfaces
 from .environment import SYSTEM, has_aes_instructions
 from .errors import NotPaired
+from .gpio import Gpio
+from .i2c import I2cBuses
 from .known import KnownBoard, KnownBoards
 from .link import Link
 from .locks import Lock
+from .onewire import OneWire
 from .serial import SerialPorts
+from .spi import SpiDevices
 from .trust import PinnedAgent
 
 DEFAULT_TIMEOUT = 30.0
@@ -39,7 +44,12 @@ class Board:
     def __init__(self, link: Link, name: str) -> None:
         self.link = link
         self.name = name
+        self.can = CanInterfaces(link)
+        self.gpio = Gpio(link)
+        self.onewire = OneWire(link)
+        self.i2c = I2cBuses(link)
         self.serial = SerialPorts(link)
+        self.spi = SpiDevices(link)
 
     @classmethod
     async def connect(

@@ -215,7 +215,7 @@ class EventStream(_Stream):
             if fields.get("index") != self._received:
                 raise MalformedMessage("an event stream's push does not continue where the last one ended")
             self._received += len(events)
-            self._events.extend({k.replace("-", "_"): v for k, v in event.items()} for event in events)
+            self._events.extend(events)
             self._wake()
         self.dropped += fields.get("dropped", 0)
         self._note_end(fields)

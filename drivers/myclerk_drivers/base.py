@@ -126,12 +126,14 @@ class Handle(ABC):
     """An open resource, owned by one session. The request field ``handle`` names it.
 
     ``shared`` handles may coexist with others on the same resource; the default excludes other sessions.
+    ``parts`` is what it holds of ``resource`` where that is not all of it: some lines of a GPIO chip.
     """
 
     shared: ClassVar[bool] = False
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self, resource: Resource, parts: Iterable[Resource] = ()) -> None:
         self.resource = resource
+        self.parts = tuple(parts) or (resource,)
 
     def describe(self) -> Mapping[str, Any]:
         """Fields of the response to the open operation beside ``handle``."""
@@ -146,8 +148,11 @@ class Stream(ABC):
     """A source of pushes. The agent calls :meth:`start` once, then pause/resume as credit comes and goes.
 
     The request fields ``credit-to`` and ``compress`` of the operation that opens it are the agent's business
-    and are not passed to the driver's method.
+    and are not passed to the driver's method. ``pushes`` is the operation that its pushes bear, where the
+    draft has one for these events; its push rule must have the fields of ``stream-data-push``.
     """
+
+    pushes: ClassVar[str] = "STREAM_DATA"
 
     @abstractmethod
     def start(self, sink: StreamSink) -> None:
@@ -197,6 +202,13 @@ class Driver(ABC):
     def find(self, name: str) -> Resource | None:
         """The resource that ``name`` (canonical or alias) means, or None."""
         return next((r for r in self.resources() if name == r.name or name in r.aliases), None)
+
+    def parts_of(self, resource: Resource, fields: Mapping[str, Any]) -> Sequence[Resource]:
+        """What a request with these ``fields`` uses of ``resource``: locks and claims are checked on that.
+
+        Override it where requests name parts of a resource; raise as the operation itself would.
+        """
+        return (resource,)
 
     def close(self) -> None:  # noqa: B027 (optional)
         """Release what the driver itself holds; all handles are closed already."""

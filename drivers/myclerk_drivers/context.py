@@ -51,8 +51,11 @@ class StreamSink(Protocol):
     def push_bytes(self, data: bytes) -> None:
         """Push bytes of a byte stream; at most ``credit`` of them."""
 
-    def push_events(self, events: Sequence[Mapping[str, Any]]) -> None:
-        """Push events of an event stream; those beyond ``credit`` are dropped and counted."""
+    def push_events(self, events: Sequence[Mapping[str, Any]], dropped: int = 0) -> None:
+        """Push events of an event stream; those beyond ``credit`` are dropped and counted.
+
+        ``dropped`` counts events that were lost at the source before these.
+        """
 
     def end(self, error: Exception | None = None) -> None:
         """The stream is over, with the reason if it did not end by itself; the client is told."""

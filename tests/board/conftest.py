@@ -1,4 +1,4 @@
-"""Fixtures of the virtual board. What is needed is installed by: apt install qemu-system-x86 mmdebstrap squashfs-tools."""
+"""Fixtures of the virtual board (docs/virtual-board.md)."""
 
 from __future__ import annotations
 

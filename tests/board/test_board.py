@@ -102,7 +102,7 @@ def test_cut_power_ends_it_at_once(board_factory: BoardFactory) -> None:
 def test_a_killed_test_run_leaves_no_machine(board: VirtualBoard) -> None:
     program = (
         "import sys, time; from board.virtual_board import restored\n"
-        "board = restored(arch=sys.argv[1]); print(board.machine.pid, flush=True); time.sleep(600)"
+        "board = restored(arch=sys.argv[1]); print('pid', board.machine.pid, flush=True); time.sleep(600)"
     )
     run = subprocess.Popen(
         [sys.executable, "-c", program, board.machine.images.arch],
@@ -112,7 +112,7 @@ def test_a_killed_test_run_leaves_no_machine(board: VirtualBoard) -> None:
     )
     assert run.stdout is not None
     with run.stdout:
-        pid = int(run.stdout.readline().split()[-1])
+        pid = next(int(line.split()[1]) for line in run.stdout if line.startswith("pid "))
         os.kill(pid, 0)
         run.send_signal(signal.SIGKILL)
         run.wait()

@@ -63,6 +63,11 @@ def shell(script: str) -> Recipe:
     return Recipe("root-test-0123", build)
 
 
+def trap(ended: Path) -> str:
+    """The start of a script that sleeps in the background and notes in a file that it was told to end."""
+    return f"sleep 60 & trap 'kill $!; touch {ended}; exit' TERM;"
+
+
 def make(recipe: Recipe, *, fresh: bool = False) -> None:
     image.made(image._host_architecture(), [recipe], fresh=fresh)
 
@@ -142,10 +147,11 @@ class TestBuild:
         assert (shell("").directory / "made").read_text() == "first\n"
 
     def test_that_fails_ends_the_other(self, tmp_path: Path) -> None:
-        ended = tmp_path / "ended"
-        slow = Recipe("kernel-test-0123", shell(f"trap 'touch {ended}; exit' TERM; sleep 60 & wait").build)
+        up, ended = tmp_path / "up", tmp_path / "ended"
+        slow = Recipe("kernel-test-0123", shell(f"{trap(ended)} touch {up}; wait").build)
+        failing = shell(f"until [ -e {up} ]; do sleep 0.1; done; exit 1")
         with pytest.raises(ImageError):
-            image.made(image._host_architecture(), [slow, shell("sleep 1; exit 1")])
+            image.made(image._host_architecture(), [slow, failing])
         assert ended.exists()
 
     def test_ends_when_the_run_is_killed(self, tmp_path: Path) -> None:
@@ -154,7 +160,7 @@ class TestBuild:
         program = f"""
 import os, pathlib, time
 from board import image
-image._started(["sh", "-c", "trap 'touch {ended}; exit' TERM; echo up; sleep 60 & wait"], pathlib.Path({str(log)!r}))
+image._started(["sh", "-c", {f"{trap(ended)} echo up; wait"!r}], pathlib.Path({str(log)!r}))
 while not pathlib.Path({str(log)!r}).read_text():
     time.sleep(0.01)
 os.kill(os.getpid(), 9)

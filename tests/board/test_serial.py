@@ -107,6 +107,7 @@ def test_bytes_go_both_ways(board: VirtualBoard, hand: Hand, modem: str) -> None
             async with asyncio.timeout(20):
                 while len(data) < 4:
                     data += hand.serial_received()
+                    await asyncio.sleep(0.01)
             assert data == b"ATI\r"
             hand.serial_send(data=b"Virtual\r\n" * 1000)
             assert await port.read_exactly(9000, timeout=20) == b"Virtual\r\n" * 1000
@@ -132,7 +133,9 @@ def test_a_client_that_vanishes_leaves_the_port_free_with_dtr_down(
     asyncio.run(main())
 
 
-def test_a_port_that_is_pulled_out_ends_what_waits_for_it(board: VirtualBoard, hand: Hand, modem: str) -> None:
+def test_a_port_that_is_pulled_out_ends_what_waits_for_it(
+    board: VirtualBoard, hand: Hand, modem: str
+) -> None:
     async def main() -> None:
         async with await board.connect() as client:
             port = await client.serial.open(modem)

@@ -52,11 +52,15 @@ def package(tmp_path: Path) -> Path:
         (tree / name).write_text(text)
     (tree / "DEBIAN/postinst").chmod(0o755)
     path = tmp_path / "board-sample_1.0_all.deb"
-    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", str(tree), str(path)], check=True, capture_output=True)
+    subprocess.run(
+        ["dpkg-deb", "--root-owner-group", "-b", str(tree), str(path)], check=True, capture_output=True
+    )
     return path
 
 
-def test_a_package_is_installed_and_outlives_a_power_failure(systemd_board: VirtualBoard, package: Path) -> None:
+def test_a_package_is_installed_and_outlives_a_power_failure(
+    systemd_board: VirtualBoard, package: Path
+) -> None:
     board = systemd_board
     assert board.hand.check("systemctl", "is-system-running").strip() == "running"
     board.install(package)

@@ -52,6 +52,7 @@ NAME = "board"
 BOOT_TIMEOUT = 300.0
 """Seconds; a quiet machine boots in 15, by systemd in 40."""
 
+
 class VirtualBoard:
     """A running virtual board.
 
@@ -114,9 +115,7 @@ class VirtualBoard:
     def install(self, package: Path) -> str:
         """Install a Debian package; what apt printed."""
         self.hand.write_file(path=f"/tmp/{package.name}", data=package.read_bytes())
-        return self.hand.check(
-            "apt-get", "install", "-y", f"/tmp/{package.name}", timeout=300
-        )
+        return self.hand.check("apt-get", "install", "-y", f"/tmp/{package.name}", timeout=300)
 
     def power_cycle(self) -> None:
         """Cut the power and boot again: what was not written to the disk is lost."""
@@ -136,7 +135,7 @@ class VirtualBoard:
 
 def prepare(arch: str = "amd64", *, systemd: bool = False) -> None:
     """Make what :func:`restored` starts from, if it is not there."""
-    images, guest = ensure(arch), guest_image()
+    images, guest = _materials(arch)
     _ready(images, guest)
     if systemd:
         _systemd(images, guest)
@@ -146,8 +145,7 @@ def restored(
     flavour: str = "bare", *, state: str = "ready", arch: str = "amd64", link: Path | None = None
 ) -> VirtualBoard:
     """A clean board that goes on from the saved ``state``, which is made first if need be."""
-    images = ensure(arch)
-    guest = guest_image()
+    images, guest = _materials(arch)
     directory = {"base": _base, "ready": _ready, "systemd": _systemd}[state](images, guest)
     os.utime(directory)  # in use: it is not pruned
     disk = directory / "disk.qcow2"
@@ -166,6 +164,11 @@ def restored(
     except BaseException:
         machine.close()
         raise
+
+
+@cache  # a test run keeps to what it began with, here and below
+def _materials(arch: str) -> tuple[Images, Path]:
+    return ensure(arch), guest_image()
 
 
 @cache
@@ -195,14 +198,11 @@ def _systemd(images: Images, guest: Path) -> Path:
     return saved(f"systemd-{_key(images, guest)}", make)
 
 
-@cache  # a test run keeps to the state it began with
+@cache
 def _ready(images: Images, guest: Path) -> Path:
     """Base with our software as it is now, the agent running and paired."""
-    files = sources(ROOT, [f"{package}/**/*" for package in PACKAGES]) + [
-        ROOT / "pyproject.toml",
-        RECORDER,
-        HERE / "virtual_board.py",
-    ]
+    ours = sources(ROOT, [f"{package}/**/*" for package in PACKAGES])
+    files = [*ours, ROOT / "pyproject.toml", RECORDER, HERE / "virtual_board.py"]
 
     def make(directory: Path) -> None:
         base = _base(images, guest)

@@ -35,7 +35,7 @@ def test_every_command_has_a_help(run: Run, path: Sequence[str]) -> None:
     code, out, err = run(*path, "--help")
     assert (code, err) == (0, "")
     assert out.startswith(f"Usage: {' '.join(['myclerk', *path])}")
-    assert "Example: myclerk" in out or path == ("serial",)
+    assert "Example: myclerk" in out or "Commands:" in out
     assert max(map(len, out.splitlines())) <= 80
 
 
@@ -44,6 +44,12 @@ def test_commands_are_those_of_the_documentation() -> None:
         "", "pair", "boards", "forget", "ping", "devices", "lock", "operations", "completion", "serial",
         "serial list", "serial console", "serial link", "serial lines", "serial break", "serial send",
         "serial read",
+        "i2c", "i2c list", "i2c detect", "i2c get", "i2c set", "i2c transfer", "i2c dump",
+        "spi", "spi list", "spi transfer", "spi write", "spi read",
+        "can", "can list", "can status", "can send", "can dump", "can play", "can up", "can down", "can configure",
+        "gpio", "gpio detect", "gpio info", "gpio get", "gpio set", "gpio mon", "gpio pwm",
+        "w1", "w1 list", "w1 search", "w1 temp", "w1 resolution", "w1 alarm", "w1 read", "w1 write", "w1 reset",
+        "w1 rom",
     }  # fmt: skip
 
 

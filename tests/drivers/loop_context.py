@@ -85,10 +85,10 @@ class CollectingSink:
         self.pushes.append(len(data))
         self._spend(len(data))
 
-    def push_events(self, events: Sequence[Mapping[str, Any]]) -> None:
+    def push_events(self, events: Sequence[Mapping[str, Any]], dropped: int = 0) -> None:
         assert not self.ended, "events after the end"
         self.events += events[: self.credit]
-        self.dropped += max(len(events) - self.credit, 0)
+        self.dropped += dropped + max(len(events) - self.credit, 0)
         self._spend(min(len(events), self.credit))
 
     def end(self, error: Exception | None = None) -> None:

@@ -217,7 +217,7 @@ def test_lengths_are_those_of_the_cryptography(name: str, size: int) -> None:
 def test_an_error_map_holds_every_detail_that_errors_carry() -> None:
     names = {field.name for field in Schema.load().map("error").fields}
     assert names == {
-        "status", "message", "key", "required_tier", "errno", "holder", "executed", "written", "administrator"
+        "status", "message", "key", "required_tier", "errno", "holder", "executed", "written", "sent", "administrator"
     }  # fmt: skip
 
 
@@ -238,6 +238,7 @@ def test_every_rule_of_the_package_is_used_or_is_a_payload() -> None:
         "error",
         "status-code",
         "serial-control-event",
+        "can-frames-event",
     }
     for name, shape in schema.shapes.items():
         payload = isinstance(shape, MapType) and name.rpartition("-")[2] in ("request", "response", "push")

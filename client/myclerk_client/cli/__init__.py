@@ -14,12 +14,17 @@ from myclerk_protocol import __version__
 
 from .app import App
 from .boards import boards, forget, pair
+from .can import can
 from .completion import COMPLETE_VARIABLE, PROGRAM, completion
 from .devices import devices, lock, operations, ping
+from .gpio import gpio
+from .i2c import i2c
+from .onewire import onewire
 from .options import Group, configure_logging
 from .outcomes import epilog, report
 from .output import abandon
 from .serial import serial
+from .spi import spi
 
 
 class Root(Group):
@@ -39,7 +44,22 @@ def main() -> None:
     """
 
 
-for _command in (pair, boards, forget, ping, devices, lock, operations, serial, completion):
+for _command in (
+    pair,
+    boards,
+    forget,
+    ping,
+    devices,
+    lock,
+    operations,
+    serial,
+    gpio,
+    i2c,
+    spi,
+    onewire,
+    can,
+    completion,
+):
     main.add_command(_command)
 
 

@@ -79,7 +79,12 @@ async def devices(app: App, board: Board, kind: str | None) -> None:
 
 
 def _description(row: Row) -> str:
-    return f"{row['description']} (simulated)" if row.get("simulated") else str(row["description"])
+    description = str(row["description"])
+    return (
+        f"{description} (simulated)"
+        if row.get("simulated") and "simulated" not in description
+        else description
+    )
 
 
 def _user(row: Row) -> str | None:

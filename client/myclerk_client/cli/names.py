@@ -66,6 +66,20 @@ def complete_port(context: click.Context, parameter: click.Parameter, start: str
     return [CompletionItem(name) for name in ports if name.startswith(start)]
 
 
+def complete_line(context: click.Context, parameter: click.Parameter, start: str) -> list[CompletionItem]:
+    """Short names of GPIO lines, chips and PWM channels."""
+    names = [name.removeprefix("gpio:") for name in _resources(context) if name.startswith("gpio:")]
+    return [CompletionItem(name) for name in names if name.startswith(start)]
+
+
+def complete_interface(
+    context: click.Context, parameter: click.Parameter, start: str
+) -> list[CompletionItem]:
+    """Short names of CAN interfaces."""
+    names = [name.removeprefix("can:") for name in _resources(context) if name.startswith("can:")]
+    return [CompletionItem(name) for name in names if name.startswith(start)]
+
+
 def complete_kind(context: click.Context, parameter: click.Parameter, start: str) -> list[CompletionItem]:
     """Kinds of resources."""
     return [CompletionItem(kind) for kind in KINDS if kind.startswith(start)]

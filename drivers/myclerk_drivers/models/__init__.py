@@ -7,6 +7,7 @@ otherwise.
     interfaces.py   what a bus expects of a chip
     eeprom.py       24Cxx serial EEPROMs                (I2C)
     lm75.py         LM75 temperature sensor             (I2C)
+    registers.py    a chip of 256 registers             (I2C)
     onewire.py      ROM layer and CRC of 1-Wire devices
     ds18b20.py      DS18B20 temperature sensor          (1-Wire)
     flash.py        W25Qxx serial NOR flash             (SPI)
@@ -18,6 +19,7 @@ from .flash import Flash
 from .interfaces import Clock, I2cTarget, Nack, OneWireSlave, SpiPeripheral
 from .lm75 import Lm75
 from .onewire import crc8, rom_code
+from .registers import Registers
 
 __all__ = [
     "Clock",
@@ -28,6 +30,7 @@ __all__ = [
     "Lm75",
     "Nack",
     "OneWireSlave",
+    "Registers",
     "SpiPeripheral",
     "crc8",
     "rom_code",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 READ_ROM, MATCH_ROM, SKIP_ROM = 0x33, 0x55, 0xCC
+SEARCH_ROM, ALARM_SEARCH = 0xF0, 0xEC
 
 _IDLE, _ROM, _MATCHING, _SELECTED = range(4)
 
@@ -85,3 +88,24 @@ class Slave:
         self._state = {READ_ROM: _SELECTED, SKIP_ROM: _SELECTED, MATCH_ROM: _MATCHING}.get(command, _IDLE)
         if command == READ_ROM:
             self._reply = self.rom
+
+
+class BitSearch:
+    """What devices with these ROM codes answer to a search, slot by slot (application note 187)."""
+
+    def __init__(self, codes: Iterable[bytes]) -> None:
+        self._left = [int.from_bytes(code, "little") for code in codes]
+        self._slots = 0
+
+    def slot(self, bit: int) -> int:
+        """One time slot: the master writes ``bit``, 1 to read; what is on the line.
+
+        First their bit and its complement, which all devices show at once, then the direction: those with another bit
+        are out.
+        """
+        at, step = divmod(self._slots, 3)
+        self._slots += 1
+        if step < 2:
+            return bit & all((code >> at & 1) != step for code in self._left)
+        self._left = [code for code in self._left if code >> at & 1 == bit]
+        return bit

@@ -154,7 +154,12 @@ async def _sensors(hand: Hand) -> None:
 
 
 async def _warm() -> None:
-    """Have the Python modules that agents and tests import in the page cache."""
+    """Have the Python modules that agents and tests import in the page cache.
+
+    Not under systemd: that board is also booted within a test, where this would only take time.
+    """
+    if "NOTIFY_SOCKET" in os.environ:
+        return
     process = await asyncio.create_subprocess_exec("python3", "-c", f"import {PYTHON}")
     if await process.wait() != 0:
         raise SetUpError(f"one of these Python modules is missing: {PYTHON}")

@@ -99,7 +99,7 @@ async def opened(pty: Pty, **settings: Any) -> AsyncIterator[SerialPort]:
         yield port
     finally:
         port.close()
-        while any(p.properties["in_use"] for p in driver.resources()):  # noqa: ASYNC110
+        while any(p.properties["in_use"] for p in driver.resources()):
             await asyncio.sleep(0.001)
 
 

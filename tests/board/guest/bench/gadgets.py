@@ -73,7 +73,7 @@ class Gadget:
 
     async def plug(self) -> None:
         """Plug it in and wait until the host side has seen it."""
-        (self._directory / "UDC").write_text(self._controller)
+        await asyncio.to_thread((self._directory / "UDC").write_text, self._controller)
         await appear(f"{self._host}/{_CONNECTED}")
 
     async def unplug(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import reduce
 
 from models import OneWireSlave
+from models.onewire import ALARM_SEARCH, SEARCH_ROM, BitSearch
 
 from .descriptors import IN, Transfer, configuration, device_descriptor, endpoint, interface
 from .device import Device, Setup, Stall
@@ -19,7 +20,6 @@ BIT_IO, ONE_WIRE_RESET, BYTE_IO, BLOCK_IO, SEARCH = 0x20, 0x42, 0x52, 0x74, 0xF4
 COMMAND_MASK = 0xF6
 OPTION_D, OPTION_RST = 0x0008, 0x0100
 
-ALARM_SEARCH = 0xEC
 IDLE, NOT_PRESENT = 0x20, 0x01
 """State of the adapter; result of a reset that no presence pulse followed."""
 STATUS, DATA_OUT, DATA_IN = 1, 2, 3
@@ -29,7 +29,7 @@ BUFFER_SIZE = 128
 class Ds2490(Device):
     """The adapter with ``slaves`` on its bus; change the list to connect and disconnect them.
 
-    Single bits are read as polls only: a slave leaves the lowest bit of a byte.
+    Single bits are those of a search, or else polls: a slave leaves the lowest bit of a byte.
     """
 
     device = device_descriptor(0x04FA, 0x2490, release=0x0002, max_packet=8)
@@ -51,6 +51,8 @@ class Ds2490(Device):
         self._from_bus = bytearray()
         self._results = bytearray()
         self._last_command = 0
+        self._after_reset = False
+        self._bits: BitSearch | None = None
 
     def plugged_in(self) -> None:
         super().plugged_in()
@@ -103,7 +105,7 @@ class Ds2490(Device):
             block, self._to_bus = self._to_bus[:index], self._to_bus[index:]
             self._from_bus += bytes(map(self._exchange, block))
         elif command == BIT_IO:
-            self._from_bus.append(self._exchange(0xFF) & 1 if value & OPTION_D else 0)
+            self._from_bus.append(self._bit(1 if value & OPTION_D else 0))
         # durations and pulses of the strong pull-up need nothing here
 
     def _search(self, command: int, limit: int) -> None:
@@ -120,11 +122,21 @@ class Ds2490(Device):
         for rom in found[: limit or None]:
             self._from_bus += rom
 
+    def _bit(self, bit: int) -> int:
+        """One slot."""
+        if self._bits is not None:
+            return self._bits.slot(bit)
+        return self._exchange(0xFF) & 1 if bit else 0
+
     def _exchange(self, byte: int) -> int:
         """Eight slots of a bus that is a wired AND."""
+        if self._after_reset and byte in (SEARCH_ROM, ALARM_SEARCH):
+            self._bits = BitSearch(s.rom for s in self.slaves if byte == SEARCH_ROM or s.alarm)
+        self._after_reset = False
         return reduce(lambda level, slave: level & slave.exchange(byte), self.slaves, byte)
 
     def _reset(self) -> None:
+        self._after_reset, self._bits = True, None
         for slave in self.slaves:
             slave.reset()
         self._results.append(0 if self.slaves else NOT_PRESENT)
