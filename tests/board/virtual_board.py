@@ -68,6 +68,14 @@ class VirtualBoard:
         self.port = machine.forward()
         self._traced = 0
 
+    def join(self, number: int) -> None:
+        """Be 10.0.3.``number`` on the segment that ``link`` names."""
+        address = f"52:54:00:00:01:{number:02x}"
+        self.hand.check("ip", "link", "set", "eth1", "down")
+        self.hand.check("ip", "address", "flush", "dev", "eth1")
+        self.hand.check("ip", "link", "set", "eth1", "address", address, "up")
+        self.hand.check("ip", "address", "add", f"10.0.3.{number}/24", "dev", "eth1")
+
     async def connect(self, **options: Any) -> Board:
         """A session with the agent, as its administrator."""
         return await Board.connect(NAME, boards=self.boards, **options)
@@ -144,11 +152,15 @@ def prepare(arch: str = "amd64", *, systemd: bool = False) -> None:
 def restored(
     flavour: str = "bare", *, state: str = "ready", arch: str = "amd64", link: Path | None = None
 ) -> VirtualBoard:
-    """A clean board that goes on from the saved ``state``, which is made first if need be."""
+    """A clean board that goes on from the saved ``state``, which is made first if need be.
+
+    The first one on a ``link`` is 10.0.3.1, the second 10.0.3.2.
+    """
     images, guest = _materials(arch)
     directory = {"base": _base, "ready": _ready, "systemd": _systemd}[state](images, guest)
     os.utime(directory)  # in use: it is not pruned
     disk = directory / "disk.qcow2"
+    number = 2 if link is not None and link.exists() else 1
     machine = Machine(images, guest, flavour, disk=disk if disk.exists() else None, link=link)
     try:
         machine.start(directory / "state")
@@ -160,6 +172,8 @@ def restored(
         board = VirtualBoard(machine, hand, home)
         if (directory / "home").exists():
             board.boards.update(NAME, host="127.0.0.1", port=board.port)
+        if link is not None:
+            board.join(number)
         return board
     except BaseException:
         machine.close()

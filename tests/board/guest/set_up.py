@@ -29,10 +29,11 @@ MODULES = (
 PARAMETERS = {
     "wire": ("timeout=2", "slave_ttl=2"),  # 1-Wire searches each 2 s; who misses two of them is gone
     "dummy_hcd": ("num=4",),
-    "i2c-stub": ("chip_addr=0x1d,0x68",),
 }
 """Modules with parameters; they are loaded first, before another one brings them in."""
 AMD64_MODULES = ("kvaser_pci", "i2c-i801")
+AMD64_PARAMETERS = {"i2c-stub": ("chip_addr=0x1d,0x68",)}
+"""Debian's kernel for arm64 has no i2c-stub."""
 PYTHON = "gpiod, smbus2, spidev, can, serial, usb.core, evdev, asyncio, ssl, uvloop, msgpack, cryptography, click, rich"
 
 EXPECTED = (
@@ -89,8 +90,9 @@ def _mount() -> None:
 
 def _load() -> None:
     """Missing ones are all named at once."""
-    on_amd64 = AMD64_MODULES if platform.machine() == "x86_64" else ()
-    for module, parameters in PARAMETERS.items():
+    is_amd64 = platform.machine() == "x86_64"
+    on_amd64 = AMD64_MODULES if is_amd64 else ()
+    for module, parameters in (PARAMETERS | (AMD64_PARAMETERS if is_amd64 else {})).items():
         _command("modprobe", module, *parameters)
     _command("modprobe", "--all", *MODULES, *on_amd64)
 
