@@ -85,6 +85,14 @@ def ethernet() -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
+def possible_here(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> None:
+    """Skip what the kernel of another processor has no module for."""
+    marker = request.node.get_closest_marker("amd64_only")
+    if marker and pytestconfig.getoption("--board-arch") != "amd64":
+        pytest.skip(f"Debian's kernel for this processor has no {marker.args[0]}")
+
+
+@pytest.fixture(autouse=True)
 def traced(request: pytest.FixtureRequest) -> Iterator[None]:
     """Judge what the board's agent took and gave in each test."""
     yield

@@ -46,7 +46,7 @@ def _all_down_again(hand: Hand) -> Iterator[None]:
     hand.can_analyser(present=True)
     hand.can_sent()
     for number in range(4):
-        hand.check("ip", "link", "set", f"can{number}", "down")
+        hand.call("run", argv=["ip", "link", "set", f"can{number}", "down"])
 
 
 async def some(bus: CanBus, count: int) -> list[Frame]:
@@ -246,16 +246,14 @@ def test_a_stream_ends_when_the_board_takes_the_interface_down_or_away(
 def test_the_list_says_what_is_there(board: VirtualBoard) -> None:
     async def story(client: Board) -> None:
         found = {row["interface"]: row for row in await client.can.list()}
-        assert {"can0", "can1", "can2", "can3", "vcan0", "vcan1"} <= found.keys()
+        assert {"can0", "can1", "vcan0", "vcan1"} <= found.keys()
         assert (found["can0"]["driver"], found["can0"]["kind"], found["can0"]["up"]) == (
             "gs_usb",
             "can",
             False,
         )
-        assert found["can2"]["driver"] == "kvaser_pci"
         assert found["can0"]["clock"] == 80_000_000
         assert {"fd", "listen-only", "loopback", "one-shot", "berr-reporting"} <= set(found["can0"]["modes"])
-        assert "fd" not in found["can2"]["modes"]
         assert found["vcan0"]["kind"] == "vcan"
         assert "state" not in found["vcan0"]
         device = await client.device("can:can0")
@@ -470,8 +468,12 @@ def test_the_adapter_can_be_pulled(board_factory: Any) -> None:
 
 
 @KVASER
+@pytest.mark.amd64_only("kvaser_pci")
 def test_classic_controllers_talk(board: VirtualBoard, hand: Hand) -> None:
     async def story(client: Board) -> None:
+        found = {row["interface"]: row for row in await client.can.list()}
+        assert found["can2"]["driver"] == "kvaser_pci"
+        assert "fd" not in found["can2"]["modes"]
         async with (
             await client.can.open("can2", bitrate=500_000, restart_ms=100) as one,
             await client.can.open("can3", bitrate=500_000) as other,
@@ -501,6 +503,7 @@ def test_classic_controllers_talk(board: VirtualBoard, hand: Hand) -> None:
 
 
 @KVASER
+@pytest.mark.amd64_only("kvaser_pci")
 def test_who_only_listens_hears_and_does_not_send(board: VirtualBoard) -> None:
     async def story(client: Board) -> None:
         async with (

@@ -15,7 +15,10 @@ from myclerk_client.i2c import read, write
 from .hand import Hand
 from .virtual_board import VirtualBoard
 
-pytestmark = pytest.mark.backend("virtual board: i2c-tiny-usb, i2c-stub")
+pytestmark = [
+    pytest.mark.backend("virtual board: i2c-tiny-usb, i2c-stub"),
+    pytest.mark.amd64_only("i2c-stub"),
+]
 
 EEPROM, LM75, NOBODY = 0x50, 0x48, 0x33
 STUBS = (0x1D, 0x68)
