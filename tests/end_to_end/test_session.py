@@ -22,6 +22,8 @@ from myclerk_protocol.local import LocalClientSession
 from myclerk_protocol.payloads import unpack
 from myclerk_protocol.status import Status
 
+NOT_SERVED, UNKNOWN = 0x0674, 0x0ABC  # GSM_SMS_SEND, and an opcode of nobody's
+
 
 def test_a_ping_is_a_round_trip(boards: KnownBoards) -> None:
     async def story() -> None:
@@ -103,7 +105,7 @@ def test_what_the_agent_does_not_serve_is_unsupported(running_agent: support.Age
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(10)
         connection.connect(str(running_agent.unix_socket))
-        for request_id, opcode in ((2, 0x0620), (3, 0x0ABC)):
+        for request_id, opcode in ((2, NOT_SERVED), (3, UNKNOWN)):
             connection.sendall(frame(struct.pack(">BHBI", 0x48, opcode, 0, request_id)))
             answer = connection.recv(1000)
             assert answer[4:12] == struct.pack(">BHBI", 0x48, opcode, 0, request_id)
