@@ -136,6 +136,17 @@ def test_a_damaged_scratchpad_is_a_wrong_crc(on_board: Any, hand: Hand, first: s
     on_board(story)
 
 
+def test_a_single_device_needs_no_address(on_board: Any, hand: Hand) -> None:
+    async def story(client: Board) -> None:
+        hand.w1_remove(index=1)
+        selection = await client.onewire.bus(BUS).skip_rom()
+        scratchpad = await selection.write(READ_SCRATCHPAD, read=9, crc=True)
+        assert crc8(scratchpad) == 0
+        assert await (await client.onewire.bus(BUS).skip_rom()).write(READ_SCRATCHPAD) == b""
+
+    on_board(story)
+
+
 def test_a_sensor_that_was_taken_away_does_not_answer(on_board: Any, hand: Hand, first: str) -> None:
     async def story(client: Board) -> None:
         hand.w1_remove(index=0)
