@@ -100,6 +100,24 @@ def test_frames_go_both_ways(boards: KnownBoards) -> None:
     on_board(boards, story)
 
 
+def test_frames_are_not_lost_to_readers_that_did_not_wait(boards: KnownBoards) -> None:
+    """Not even while the stream of frames is only being opened."""
+
+    async def story(board: Board) -> None:
+        one, other = await joined(board)
+        async with one, other:
+            await one.send_many(Frame(number) for number in range(10))
+            received: list[Frame] = []
+            async with asyncio.timeout(20):
+                while len(received) < 10:
+                    received += await other.receive_many(timeout=0)
+                    await asyncio.sleep(0)
+            assert [frame.arbitration_id for frame in received] == list(range(10))
+            assert await other.receive_many(timeout=0) == []
+
+    on_board(boards, story)
+
+
 def test_twenty_thousand_frames_arrive_in_order(boards: KnownBoards) -> None:
     count = 20_000
 
@@ -316,6 +334,8 @@ def test_a_log_is_played_back(run: Run, paired_home: Path, boards: KnownBoards, 
     assert [(name, text) for _, name, text in written] == [
         ("vcan0", "044#2A366C2BBA"), ("vcan0", "0F6#7ADFE07BD2"), ("vcan0", "1234ABCD##0AA"),
     ]  # fmt: skip
+    log.write_bytes(b"gr\xfc\xdfe\n(1.0) vcan0 123#\n")
+    assert run("--json", "can", "play", str(log))[0] == 0, "canplayer skips it, too"
     log.write_text("(1) what is this\n")
     code, _, error = run("can", "play", str(log))
     assert (code, "drive.log:1" in error) == (2, True)

@@ -138,6 +138,11 @@ def test_a_selection_of_another_session_ends_mine_and_a_lock_keeps_it_out(
                     await other.onewire.transaction(CELLAR, write=b"\x44")
                 with pytest.raises(Conflict, match="locked"):
                     await other.onewire.bus("w1_bus_master1").skip_rom()
+                with pytest.raises(Conflict, match="locked"):
+                    await other.onewire.bus("w1_bus_master1").search()
+                with pytest.raises(Conflict, match="locked"):
+                    await other.onewire.bus("w1_bus_master1").read_rom()
+                assert await other.onewire.temperature(CELLAR) == -4.0
 
     on_board(story)
 
