@@ -27,7 +27,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Make what the boards start from before the first test's time runs, with progress shown."""
     needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     wanted = needed & {"board", "board_factory", "systemd_board"}
-    if not wanted or session.config.option.collectonly or image.missing():
+    if not wanted or session.testsfailed or session.config.option.collectonly or image.missing():
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
