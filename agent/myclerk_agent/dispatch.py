@@ -40,10 +40,6 @@ log = logging.getLogger("myclerk.dispatch")
 Served = Callable[..., Any]
 
 
-MAX_TASKS = 4096
-"""Requests of one session that may be awaited at once."""
-
-
 @dataclass(slots=True)
 class Binding:
     """One operation with the method that serves it.
@@ -100,6 +96,11 @@ class Call:
     def target(self) -> str:
         """What it is done to, for errors and the audit log."""
         return _target(self.resource, self.fields)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its payload."""
+        return len(self.request.payload)
 
 
 class Dispatcher:
@@ -251,8 +252,7 @@ class Dispatcher:
                 raise _access_refused(binding, resource)
             if resource is not None and self._waits(holdings, binding, resource, handle, fields):
                 call = Call(holdings, request, binding, resource, handle, method, fields)
-                call.waited = True
-                self._lanes[resource.name].wait(partial(self._start, call))
+                self._wait(call, self._lanes[resource.name])
             elif binding.simple:
                 result = method(**fields)
                 if result is None or type(result) is dict:
@@ -283,8 +283,19 @@ class Dispatcher:
                     self.table.check_claims(holdings, part)
         return bool(self._lanes) and (lane := self._lanes.get(resource.name)) is not None and lane.busy
 
+    def _wait(self, call: Call, lane: Lane) -> None:
+        call.holdings.wait(call.size)
+        call.waited = True
+        try:
+            lane.wait(partial(self._start, call))
+        except TooMany:
+            call.holdings.waited(call.size)
+            raise
+
     def _start(self, call: Call) -> None:
         binding = call.binding
+        if call.waited:
+            call.holdings.waited(call.size)
         try:
             if call.waited:  # what was judged when it arrived may be otherwise now
                 self._judge_again(call)
@@ -315,18 +326,13 @@ class Dispatcher:
         """A method has returned: finish now, or when what it returned has been awaited."""
         if inspect.isawaitable(result):
             task = asyncio.ensure_future(result)
-            if (
-                len(call.holdings.tasks) >= MAX_TASKS
-            ):  # requests that want no answer are not counted elsewhere
-                task.cancel()
-                raise TooMany("too many requests of this session are under way")
-            call.holdings.tasks.add(task)
+            call.holdings.add_task(task, call.size)
             task.add_done_callback(partial(self._settle, call))
         else:
             self._finish(call, result)
 
     def _settle(self, call: Call, future: asyncio.Future[Any]) -> None:
-        call.holdings.tasks.discard(future)
+        call.holdings.end_task(future, call.size)
         try:
             if future.cancelled():
                 raise Conflict("the session ended before this was done")

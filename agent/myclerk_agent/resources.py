@@ -18,6 +18,10 @@ log = logging.getLogger("myclerk.resources")
 MAX_HANDLES = 1024
 MAX_DEPTH = 16
 MAX_STREAMS = 256
+MAX_TASKS = 4096
+"""Requests of one session that may be awaited at once."""
+MAX_WAITING_BYTES = 32 << 20
+"""What the payloads of one session's requests that wait for something may have together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +42,10 @@ class Rights:
 
 @dataclass(slots=True)
 class Lock:
-    """A resource locked for one session; ``expires`` is event loop time, or None."""
+    """A resource locked for one session; ``above`` names its ancestors, ``expires`` is event loop time, or None."""
 
     resource: Resource
+    above: frozenset[str]
     holdings: Holdings
     expires: float | None
 
@@ -110,8 +115,9 @@ class ResourceTable:
         if not self._locks:
             return
         self.expire_locks()
+        above = {resource.name, *self._ancestors(resource)}
         for name, lock in self._locks.items():
-            if lock.holdings is not holdings and self._related(lock.resource, resource):
+            if lock.holdings is not holdings and (name in above or resource.name in lock.above):
                 raise Conflict(
                     f"{name} is locked by {lock.holdings.rights.description}",
                     holder=lock.holdings.rights.description,
@@ -140,7 +146,8 @@ class ResourceTable:
                 if left <= 0:
                     raise
                 await self._released(min(left, 1.0))
-        self._locks[resource.name] = Lock(resource, holdings, None if ttl is None else self._time() + ttl)
+        expires = None if ttl is None else self._time() + ttl
+        self._locks[resource.name] = Lock(resource, frozenset(self._ancestors(resource)), holdings, expires)
 
     def unlock(self, holdings: Holdings, resource: Resource) -> None:
         """Release a lock. Raises NotFound when this session holds none there."""
@@ -184,9 +191,6 @@ class ResourceTable:
             if name in above or resource.name in claims[0].above:
                 yield from claims
 
-    def _related(self, a: Resource, b: Resource) -> bool:
-        return a.name == b.name or a.name in self._ancestors(b) or b.name in self._ancestors(a)
-
     def _ancestors(self, resource: Resource) -> Iterator[str]:
         parent = resource.parent
         for _ in range(MAX_DEPTH):
@@ -224,6 +228,7 @@ class Holdings:
         self.streams: dict[int, AgentStream] = {}
         self.tasks: set[asyncio.Future[object]] = set()
         self.released = False
+        self._waiting_bytes = 0
         self._last_handle = 0
 
     def add_handle(self, handle: Handle) -> int:
@@ -284,6 +289,36 @@ class Holdings:
         """Close a stream. Raises NotFound."""
         self.stream(request_id).close()
         del self.streams[request_id]
+
+    def wait(self, size: int) -> None:
+        """A request with ``size`` bytes of payload waits, until :meth:`waited`. Raises TooMany.
+
+        The limit on requests in flight does not do: each may be as large as a message. One alone may be larger.
+        """
+        if self._waiting_bytes and self._waiting_bytes + size > MAX_WAITING_BYTES:
+            raise TooMany("too much data of this session waits; await some answers")
+        self._waiting_bytes += size
+
+    def waited(self, size: int) -> None:
+        """A request that waited goes on, or has ended."""
+        self._waiting_bytes -= size
+
+    def add_task(self, task: asyncio.Future[object], size: int) -> None:
+        """Await ``task`` for a request with ``size`` bytes of payload. Raises TooMany; it is cancelled then."""
+        try:
+            if len(self.tasks) >= MAX_TASKS:  # requests that want no answer are not counted elsewhere
+                raise TooMany("too many requests of this session are under way")
+            self.wait(size)
+        except TooMany:
+            task.cancel()
+            raise
+        self.tasks.add(task)
+
+    def end_task(self, task: asyncio.Future[object], size: int) -> None:
+        """Forget a task, if it is one."""
+        if task in self.tasks:
+            self.tasks.remove(task)
+            self.waited(size)
 
     def detach(self) -> None:
         """The connection is lost: streams keep what the client may not have seen."""

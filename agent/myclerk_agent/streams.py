@@ -19,8 +19,8 @@ from .faults import translate
 log = logging.getLogger("myclerk.streams")
 
 BYTE_WINDOW = 1 << 20
-EVENT_WINDOW = 8192
-"""What the agent keeps at most above the client's last ``consumed``, whatever credit was granted."""
+"""Bytes that the agent keeps at most above the client's last ``consumed``, whatever credit was granted. For events
+:attr:`Stream.window` says how many."""
 
 LARGEST_PUSH = 64 << 10
 """Bytes of one push; more becomes several."""
@@ -106,7 +106,7 @@ class AgentStream:
 
         ``dropped`` counts those that the source lost before these.
         """
-        self._window = EVENT_WINDOW
+        self._window = self.source.window
         self._dropped += dropped
         room = self.credit
         lost = max(len(events) - room, 0)

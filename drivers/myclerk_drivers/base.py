@@ -149,10 +149,12 @@ class Stream(ABC):
 
     The request fields ``credit-to`` and ``compress`` of the operation that opens it are the agent's business
     and are not passed to the driver's method. ``pushes`` is the operation that its pushes bear, where the
-    draft has one for these events; its push rule must have the fields of ``stream-data-push``.
+    draft has one for these events; its push rule must have the fields of ``stream-data-push``. ``window`` is
+    how many events the agent keeps at most until the client has consumed them; fewer where one is large.
     """
 
     pushes: ClassVar[str] = "STREAM_DATA"
+    window: ClassVar[int] = 8192
 
     @abstractmethod
     def start(self, sink: StreamSink) -> None:

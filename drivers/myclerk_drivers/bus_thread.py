@@ -12,6 +12,11 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from myclerk_protocol.status import TooMany
+
+MAX_WAITING = 4096
+"""Calls that wait for one bus, all sessions together; those that were cancelled count until their turn comes."""
+
 T = TypeVar("T")
 
 
@@ -40,12 +45,19 @@ class BusThread:
         return self._unfinished == 0
 
     def submit(
-        self, function: Callable[[], T], discard: Callable[[T], object] | None = None
+        self,
+        function: Callable[[], T],
+        discard: Callable[[T], object] | None = None,
+        *,
+        limited: bool = True,
     ) -> asyncio.Future[T]:
         """Run ``function`` behind all that was submitted before; the future gets its result or exception.
 
-        A future that is cancelled in time is not run. Where it is too late, ``discard`` gets the result.
+        A future that is cancelled in time is not run. Where it is too late, ``discard`` gets the result. Raises
+        TooMany when too many calls wait, unless ``limited`` is False, as for what gives something back.
         """
+        if limited and self._unfinished >= MAX_WAITING:
+            raise TooMany("too many requests wait for this bus")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         if self._thread is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from myclerk_agent import resources
 from myclerk_agent.audit import Audit
 from myclerk_agent.dispatch import Dispatcher
 from myclerk_agent.drivers import AgentContext
@@ -385,6 +386,41 @@ def test_what_waits_is_judged_again_when_its_turn_comes(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_data_that_is_awaited_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "MAX_WAITING_BYTES", 2500)
+
+    async def story(bench: Bench) -> None:
+        session, other = bench.session(), bench.session()
+        asked = [session.ask("LAMP_LATER", resource="lamp:a", tag="x" * 1000) for _ in range(3)]
+        assert (await session.later(asked[2]))["status"] == Status.TOO_MANY
+        assert "tag" in other.now("LAMP_LATER", resource="lamp:a", tag="now"), "nobody else is refused"
+        large = other.ask("LAMP_LATER", resource="lamp:a", tag="x" * 3000)
+        assert other.answer(large) is None, "one alone may be larger"
+        session.holdings.release()
+        other.holdings.release()
+        await session.later(asked[1])
+        await other.later(large)
+        assert session.holdings._waiting_bytes == other.holdings._waiting_bytes == 0
+
+    run(tmp_path, story)
+
+
+def test_data_that_waits_for_its_turn_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "MAX_WAITING_BYTES", 2500)
+
+    async def story(bench: Bench) -> None:
+        session = bench.session()
+        session.ask("LAMP_SLOW", resource="lamp:a", tag="stuck")
+        asked = [session.ask("LAMP_SLOW", resource="lamp:a", tag="x" * 1000) for _ in range(3)]
+        assert (session.answer(asked[2]) or {})["status"] == Status.TOO_MANY
+        bench.driver.gate.set()
+        assert "tag" in await session.later(asked[0])
+        assert "tag" in await session.later(asked[1])
+        assert session.holdings._waiting_bytes == 0
+
+    run(tmp_path, story)
+
+
 def test_a_slow_method_that_stops_iteration_blocks_nothing(tmp_path: Path) -> None:
     async def story(bench: Bench) -> None:
         session = bench.session()
@@ -540,6 +576,27 @@ def test_event_streams_count_what_finds_no_credit(tmp_path: Path) -> None:
         assert source.calls == ["start", "pause", "resume"]
         session.holdings.stop_stream(stream_id)
         assert source.calls[-1] == "close"
+
+    run(tmp_path, story)
+
+
+def test_a_stream_of_large_events_keeps_fewer_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LampStream, "window", 3)
+
+    async def story(bench: Bench) -> None:
+        session = bench.session()
+        session.now("LAMP_OPEN", resource="lamp:a")
+        stream_id = session.ask("LAMP_WATCH", handle=1, credit_to=100)
+        source = bench.driver.lamps[0].stream
+        assert source.sink is not None
+        for number in range(5):
+            source.sink.push_events([{"level_now": number}])
+        assert len(session.pushes()) == 3
+        assert source.calls == ["start", "pause"]
+        session.holdings.stream(stream_id).configure(2, None)
+        assert source.sink.credit == 2
 
     run(tmp_path, story)
 

@@ -18,6 +18,8 @@ from myclerk_agent.resources import Rights
 from myclerk_drivers.base import Access
 from myclerk_drivers.gpio import GpioDriver
 from myclerk_drivers.gpio.simulated import SimulatedGpio
+from myclerk_drivers.i2c import I2cDriver
+from myclerk_drivers.i2c.simulated import Device, SimulatedBus, SimulatedI2c
 from myclerk_protocol.operations import REGISTRY
 from myclerk_protocol.payloads import unpack
 from myclerk_protocol.schema import Schema
@@ -219,8 +221,70 @@ def test_reading_needs_no_right_to_write(run: Callable[[Story], None]) -> None:
         reader = bench.session("Reader", Access.READ)
         assert len(reader.now("GPIO_CHIP_LIST")["chips"]) == 1
         assert len(reader.now("GPIO_LINE_INFO", resource="gpio:gpiochip0")["lines"]) == 8
+        twice = reader.now("GPIO_LINE_INFO", resource="gpio:gpiochip0", lines=[1] * 65535)  # seconds of work
+        assert (twice["status"], twice["key"]) == (Status.BAD_REQUEST, "lines")
         assert reader.request(1)["status"] == Status.FORBIDDEN
         answer = await reader.later(reader.ask("GPIO_PWM_CONFIGURE", resource="gpio:pwmchip0/0", period_ns=1))
         assert answer["status"] == Status.FORBIDDEN
+
+    run(story)
+
+
+def test_reading_from_an_i2c_device_is_writing_to_it(run: Callable[[Story], None]) -> None:
+    class Expander:
+        """A PCF8574, which takes any byte as the level of its outputs."""
+
+        outputs = 0xFF
+
+        def write(self, data: bytes) -> None:
+            self.outputs = data[-1]
+
+        def read(self, size: int) -> bytes:
+            return bytes([self.outputs]) * size
+
+    async def story(bench: Bench) -> None:
+        expander = Expander()
+        context = AgentContext("i2c", {}, asyncio.get_running_loop())
+        backend = SimulatedI2c({1: SimulatedBus({0x20: Device(expander)})})
+        bench.dispatcher.bind_driver(I2cDriver(context, backend))
+        reader, ann, bob = bench.session("Reader", Access.READ), bench.session("Ann"), bench.session("Bob")
+        requests = {
+            "I2C_READ_BYTE": {"resource": "i2c:1", "address": 0x20, "register": 0},
+            "I2C_READ_BLOCK": {"resource": "i2c:1/0x20", "size": 1, "register": 0},
+        }
+        await bench.dispatcher.table.lock(ann.holdings, bench.dispatcher.find("i2c:1/0x20"), None, None)
+        for name, fields in requests.items():
+            answer = await reader.later(reader.ask(name, **fields))
+            assert answer["status"] == Status.FORBIDDEN
+            assert refused(await bob.later(bob.ask(name, **fields))) == (Status.CONFLICT, "Ann")
+            assert expander.outputs == 0xFF
+            expander.outputs = 0xFF
+            assert "status" not in await ann.later(ann.ask(name, **fields))
+            assert expander.outputs == 0
+            expander.outputs = 0xFF
+
+    run(story)
+
+
+def test_locks_cost_the_same_however_many_there_are(run: Callable[[Story], None]) -> None:
+    async def story(bench: Bench) -> None:
+        ann, bob = bench.session("Ann"), bench.session("Bob")
+        table, driver = bench.dispatcher.table, bench.dispatcher.drivers["gpio"]
+        bob.request(0, direction="output")
+        asked: list[str] = []
+        find = driver.find
+        driver.find = lambda name: asked.append(name) or find(name)  # type: ignore[method-assign,func-returns-value]
+
+        def asked_to_set() -> int:
+            asked.clear()
+            assert bob.now("GPIO_LINE_SET", handle=1, values=[True]) == {}
+            return len(asked)
+
+        costs = []
+        for line in range(1, 8):
+            await table.lock(ann.holdings, bench.dispatcher.find(f"gpio:gpiochip0/{line}"), None, None)
+            costs.append(asked_to_set())
+        assert len(set(costs)) == 1
+        bob.holdings.release()
 
     run(story)

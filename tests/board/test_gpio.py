@@ -259,6 +259,23 @@ async def until(stream: EventStream, name: str) -> list[dict[str, Any]]:
     return events
 
 
+def test_edges_seen_before_a_line_was_kept_are_not_lost(on_board: OnBoard, hand: Hand) -> None:
+    async def story(client: Board) -> None:
+        async with await client.gpio.request("SENSOR", on_release="low") as lines:
+            stream = await lines.watch()
+            for pull in ("up", "down", "up"):
+                hand.gpio_pull(line="SENSOR", pull=pull)
+            await take(stream, 3)
+        async with await client.gpio.request("SENSOR") as lines:  # the kernel counts on
+            stream = await lines.watch()
+            hand.gpio_pull(line="SENSOR", pull="down")
+            hand.gpio_pull(line="SENSOR", pull="up")
+            (first, *_) = await take(stream, 1)
+            assert stream.dropped == 0, first
+
+    on_board(story)
+
+
 def test_watching_goes_on_behind_a_lost_connection(on_board: OnBoard, hand: Hand) -> None:
     async def story(client: Board) -> None:
         async with await client.gpio.request("SENSOR") as lines:

@@ -124,6 +124,19 @@ def test_chip_select_is_released_between_segments_if_asked(on_board: OnBoard) ->
     on_board(story)
 
 
+def test_a_chip_select_that_was_kept_is_released_at_the_end(on_board: OnBoard) -> None:
+    async def story(client: Board) -> None:
+        async with await client.spi.open("0.1", mode=0) as flash:
+            await flash.message(SpiSegment(instruction(READ, 0), receive=False, cs_change=True))
+        async with await client.spi.open("0.1", mode=0) as flash:
+            identity = await flash.message(
+                SpiSegment(instruction(JEDEC_ID), receive=False), SpiSegment(size=3)
+            )
+            assert identity == [b"\xef\x40\x17"]
+
+    on_board(story)
+
+
 def test_settings_are_restored_and_nothing_is_left_open(on_board: OnBoard, hand: Hand) -> None:
     show = (
         "import spidev; s = spidev.SpiDev(0, 0); print(s.mode, s.bits_per_word, s.lsbfirst, s.max_speed_hz)"

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from myclerk_drivers import bus_thread
 from myclerk_drivers.bus_thread import BusThread
+from myclerk_protocol.status import TooMany
 
 
 def test_calls_run_in_the_order_submitted_and_one_at_a_time(run: Any) -> None:
@@ -87,5 +89,25 @@ def test_closing_waits_for_what_was_submitted(run: Any) -> None:
             thread.submit(lambda i=i: done.append(i))
         thread.close(10)
         assert done == list(range(10))
+
+    run(story())
+
+
+def test_a_bus_has_a_queue_of_limited_length(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bus_thread, "MAX_WAITING", 3)
+
+    async def story() -> None:
+        thread = BusThread("test")
+        gate, closed = threading.Event(), list[bool]()
+        calls = [thread.submit(lambda: gate.wait(10)) for _ in range(3)]
+        calls[2].cancel()  # it is in the queue nevertheless
+        with pytest.raises(TooMany):
+            thread.submit(lambda: None)
+        closing = thread.submit(lambda: closed.append(True), limited=False)
+        gate.set()
+        await closing
+        assert closed == [True]
+        assert await thread.submit(lambda: 42) == 42
+        thread.close(10)
 
     run(story())

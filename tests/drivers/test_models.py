@@ -533,3 +533,20 @@ def test_flash_reads_what_was_poked(address: int, data: bytes) -> None:
     flash.poke(address, data)
     assert instruct(flash, 0x03, *address.to_bytes(3, "big"), read=len(data)) == data
     assert flash.memory(address, len(data)) == data
+
+
+def test_flash_keeps_no_more_than_a_page_of_what_it_gets(flash: Flash) -> None:
+    data = bytes(i % 251 for i in range(PAGE))
+    instruct(flash, nor.WRITE_ENABLE)
+    flash.select()
+    flash.exchange(bytes([nor.PAGE_PROGRAM, 0, 1, 16]))
+    for piece in (bytes(1000), bytes(1), data[:100], data[100:]):
+        flash.exchange(piece)
+        assert len(flash._received) <= 4 + 2 * PAGE
+    flash.deselect()
+    start = (16 + 1001) % PAGE  # where the last 256 bytes began
+    assert flash.memory(0x100, PAGE) == data[PAGE - start :] + data[: PAGE - start]
+    flash.select()
+    flash.exchange(bytes([nor.READ, 0, 1, 0]))
+    assert b"".join(flash.exchange(bytes(100)) for _ in range(20)) == flash.memory(0x100, 2000)
+    assert len(flash._received) <= 4 + 2 * PAGE

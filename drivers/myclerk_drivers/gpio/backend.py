@@ -88,9 +88,14 @@ class Waveform:
 
 
 class LineRequest(Protocol):
-    """Lines that were requested together. ``fd`` can be read when there are edges."""
+    """Lines that were requested together. ``fd`` can be read when there are edges.
+
+    ``sequences`` is the reader's: the last sequence number seen of each line. They go on for as long as the lines
+    stay requested, whoever has them.
+    """
 
     fd: int
+    sequences: dict[int, int]
 
     def get(self, offsets: Sequence[int]) -> list[bool]:
         """Logical values, by one call of the kernel."""

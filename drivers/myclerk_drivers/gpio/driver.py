@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from myclerk_protocol.status import BadRequest, OperationError
+from myclerk_protocol.status import BadRequest, OperationError, TooMany
 
 from ..base import Access, Driver, Resource, serves
 from ..context import DriverContext
@@ -20,6 +21,9 @@ from .settings import Wanted, wanted
 from .simulated import SimulatedGpio
 
 CONSUMER = "myclerk"
+
+MOST_SOFTWARE_PWM = 16
+"""Outputs that may have PWM by software at once: each is a thread, and all take turns in the interpreter."""
 
 
 class GpioDriver(Driver):
@@ -40,6 +44,7 @@ class GpioDriver(Driver):
         self._shortest_ns = round(pwm.NANOSECONDS / limit)
         self._backend = backend or _kernel()
         self._keeper = Keeper(self._backend)
+        self._software_pwm = threading.BoundedSemaphore(MOST_SOFTWARE_PWM)
 
     @classmethod
     def simulated(cls, context: DriverContext, table: Mapping[str, Any]) -> GpioDriver:
@@ -89,6 +94,8 @@ class GpioDriver(Driver):
         offset = resource.properties.get("offset")
         if lines is not None:
             offsets = [names.offset(chip, line) for line in lines]
+            if len(set(offsets)) != len(offsets):
+                raise BadRequest("a line is named twice", key="lines")
         else:
             offsets = list(range(len(chip.line_names))) if offset is None else [offset]
         kept = self._keeper.lines(chip.name)
@@ -148,8 +155,9 @@ class GpioDriver(Driver):
     ) -> pwm.Pwm:
         """Start PWM on a channel of a PWM chip, or by software on a GPIO line up to ``software_pwm_limit``.
 
-        ``duty`` is a part of the period, 0 to 1. Raises BadRequest; Conflict when it is in use; Unsupported
-        for what the channel cannot do; HardwareError, DeviceGone. The output is given back then.
+        ``duty`` is a part of the period, 0 to 1. Raises BadRequest; Conflict when it is in use; TooMany for more
+        than :data:`MOST_SOFTWARE_PWM` by software; Unsupported for what the channel cannot do; HardwareError,
+        DeviceGone. The output is given back then.
         """
         asked = pwm.waveform(period_ns, duty, duty_ns, polarity == "inversed", enabled)
         if "channel" in resource.properties:
@@ -159,11 +167,17 @@ class GpioDriver(Driver):
         pwm.check_period(resource.name, period_ns, self._shortest_ns)
         chip, offset = self._names().chip_of(resource), resource.properties["offset"]
         settings = {offset: pwm.settings(asked.inversed)}
+        if not self._software_pwm.acquire(blocking=False):
+            raise TooMany(
+                f"the agent does PWM by software on {MOST_SOFTWARE_PWM} lines at most; end one of them"
+            )
         try:
             request = self._keeper.request(chip.name, settings, f"{CONSUMER} PWM")
         except OSError as error:
+            self._software_pwm.release()
             raise request_fault(resource.name, self._users(chip, settings), error) from None
-        return pwm.Pwm(resource, pwm.SoftwarePwm(request, offset), asked, self._shortest_ns)
+        output = pwm.SoftwarePwm(request, offset, self._software_pwm.release)
+        return pwm.Pwm(resource, output, asked, self._shortest_ns)
 
     def _channel(self, resource: Resource) -> PwmOutput:
         chip = (resource.parent or "").removeprefix(f"{KIND}:")

@@ -57,6 +57,7 @@ class KernelLineRequest:
     def __init__(self, request: gpiod.LineRequest) -> None:
         self._request = request
         self.fd = request.fd
+        self.sequences: dict[int, int] = {}
         os.set_blocking(self.fd, False)
 
     def get(self, offsets: Sequence[int]) -> list[bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -25,13 +25,15 @@ class SoftwarePwm:
 
     A new waveform begins with the next period, as with hardware; a change of polarity and an end begin at once. The
     thread sleeps until each edge, so an edge is late by what the kernel takes to wake it, some 0.1 ms, and by up
-    to 5 ms when the agent is busy (the switch interval of the interpreter). ``late_edges`` counts.
+    to 5 ms when the agent is busy (the switch interval of the interpreter). ``late_edges`` counts. ``released`` is
+    called once at the end.
     """
 
-    def __init__(self, request: LineRequest, offset: int) -> None:
+    def __init__(self, request: LineRequest, offset: int, released: Callable[[], object]) -> None:
         self.late_edges = 0
         self._request = request
         self._offset = offset
+        self._released = released
         self._waveform = Waveform(NANOSECONDS, enabled=False)
         self._lock = threading.Lock()
         self._changed = threading.Event()
@@ -62,6 +64,7 @@ class SoftwarePwm:
             with suppress(OSError):  # a chip that is gone
                 self._request.configure({self._offset: LineSettings()})
             self._request.release()
+        self._released()
 
     def _run(self) -> None:
         due = time.monotonic_ns()

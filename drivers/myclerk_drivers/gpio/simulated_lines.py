@@ -61,6 +61,7 @@ class SimulatedLineRequest:
 
     def __init__(self, board: SimulatedLines, places: Mapping[int, Place], consumer: str) -> None:
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.sequences: dict[int, int] = {}
         self.consumer = consumer
         self._board = board
         self._places = places

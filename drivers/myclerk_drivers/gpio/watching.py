@@ -33,7 +33,6 @@ class EdgeReader:
         self._line_names = line_names
         self._configure = configure
         self._streams: list[EdgeStream] = []
-        self._last: dict[int, int] = {}
 
     def watch(self, edges: Mapping[int, str]) -> EdgeStream:
         """A stream of these edges: offset -> "rising", "falling" or "both". Raises OSError, status errors."""
@@ -82,7 +81,7 @@ class EdgeReader:
 
     def _read(self) -> tuple[list[Edge], dict[int, int]]:
         """The edges there are, and how many were lost of each line before them. Raises OSError."""
-        edges, last = self._request.read_edges(), self._last
+        edges, last = self._request.read_edges(), self._request.sequences
         lost: dict[int, int] = {}
         for _, offset, _, sequence in edges:
             missing = (sequence - last.get(offset, 0) - 1) & _WRAP

@@ -29,6 +29,9 @@ class I2cDriver(Driver):
     Everything on one bus runs in the order asked, on a thread of its own: a scan is never beside a transfer. An
     address that the kernel gave to a driver is refused, as is one that the specification reserves (outside 0x08 to
     0x77), unless the request has ``force``.
+
+    Reading takes write access, too: a register's number is a byte that is written, which sets the outputs of a
+    PCF8574 and the channels of a multiplexer, and a byte received moves pointers and clears flags.
     """
 
     kind = "i2c"
@@ -181,7 +184,7 @@ class I2cDriver(Driver):
         protocol = "write-byte" if register is None else "write-byte-data"
         return self._smbus(resource, address, force, protocol, command=register, value=value, pec=pec)
 
-    @serves("I2C_READ_BYTE", access=Access.READ)
+    @serves("I2C_READ_BYTE", access=Access.READ_WRITE)
     def read_byte(
         self,
         resource: Resource,
@@ -220,7 +223,7 @@ class I2cDriver(Driver):
 
         return self._access.run(target, work)
 
-    @serves("I2C_READ_BLOCK", access=Access.READ)
+    @serves("I2C_READ_BLOCK", access=Access.READ_WRITE)
     def read_block(
         self,
         resource: Resource,

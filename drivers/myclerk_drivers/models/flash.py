@@ -62,6 +62,7 @@ class Flash:
         self._asleep = self._reset_enabled = self._volatile_enabled = False
         self._selected = self._ignoring = False
         self._received = bytearray()
+        self._clocked = 0
         code = capacity.bit_length() - 1
         self._readers: dict[int, tuple[int, Callable[[int, int], bytes]]] = {
             READ: (4, self._stream),
@@ -102,6 +103,7 @@ class Flash:
         """Chip select became active: an instruction begins."""
         self._selected = True
         self._received.clear()
+        self._clocked = 0
 
     def exchange(self, tx: bytes) -> bytes:
         """Clock ``tx`` in. MISO is 0xFF while the chip has nothing to say."""
@@ -109,8 +111,12 @@ class Flash:
             return b"\xff" * len(tx)
         if not self._received:
             self._ignoring = not self._listens_to(tx[0])
-        start = len(self._received)
+        start = self._clocked
+        self._clocked += len(tx)
         self._received += tx
+        surplus = (len(self._received) - 4) // PAGE - 1  # of what a page program gets, its last page counts
+        if surplus > 0:
+            del self._received[4 : 4 + surplus * PAGE]
         if self._ignoring or self._received[0] not in self._readers:
             return b"\xff" * len(tx)
         header, reader = self._readers[self._received[0]]

@@ -22,7 +22,8 @@ Answer = Mapping[str, Any]
 Fields = Sequence[Mapping[str, Any]]
 
 INLINE_SECONDS = 0.0002
-"""What may take longer, by its bits and by what the last transfer took beside them, goes to the bus's thread."""
+"""What may take longer goes to the bus's thread: by its bits and what the last transfer took beside them, and by the
+best rate so far, as a controller does not always reach the clock rate that a request names."""
 
 
 class SpiDevice(Handle):
@@ -47,6 +48,7 @@ class SpiDevice(Handle):
         self._buffer_size = buffer_size
         self._release = release
         self._overhead = INLINE_SECONDS
+        self._rate = 1.0  # bytes a second
         self._closed = False
 
     def describe(self) -> Answer:
@@ -57,7 +59,7 @@ class SpiDevice(Handle):
         """Restore the kernel's settings and let go, behind what was asked before. Idempotent."""
         if not self._closed:
             self._closed = True
-            self._thread.submit(partial(self._release, self._device))
+            self._thread.submit(partial(self._release, self._device), limited=False)
 
     @serves("SPI_DEVICE_CLOSE", access=Access.NONE, audit=True)
     def close_device(self) -> None:
@@ -106,7 +108,8 @@ class SpiDevice(Handle):
         if not self._thread.idle:  # it may be the settings that change before their turn comes
             return self._thread.submit(lambda: answer(self._send(parse(fields, self.settings))))
         segments = parse(fields, self.settings)
-        if _seconds(segments) + self._overhead < INLINE_SECONDS:
+        seconds = max(_seconds(segments) + self._overhead, _size(segments) / self._rate)
+        if seconds < INLINE_SECONDS:
             return answer(self._send(segments))
         return self._thread.submit(lambda: answer(self._send(segments)))
 
@@ -123,7 +126,9 @@ class SpiDevice(Handle):
             ):  # the kernel rounds each segment up to the processor's cache lines
                 raise too_large(self._buffer_size, name) from None
             raise fault(name, error) from None
-        self._overhead = max(time.perf_counter() - start - _seconds(segments), 0.0)
+        seconds = time.perf_counter() - start
+        self._overhead = max(seconds - _seconds(segments), 0.0)
+        self._rate = max(self._rate, _size(segments) / seconds)
         return received if len(wanted) == 1 else _joined(segments, received)
 
     def _check_open(self) -> None:
@@ -133,6 +138,10 @@ class SpiDevice(Handle):
 
 def _seconds(segments: Sequence[Segment]) -> float:
     return sum(segment.seconds for segment in segments)
+
+
+def _size(segments: Sequence[Segment]) -> int:
+    return sum(segment.size for segment in segments)
 
 
 def _joined(segments: Sequence[Segment], received: list[bytes]) -> list[bytes]:

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from myclerk_protocol.status import Conflict
+
 from ..base import Access, Driver, Resource, serves
 from ..bus_thread import BusThread
 from ..context import DriverContext
 from .backend import Backend, Device, OpenDevice
 from .device import SpiDevice
 from .faults import opening_fault
-from .settings import DELAYS, KernelSettings, apply, check, restore
+from .settings import DELAYS, KernelSettings, apply, check, deselect, restore
 
 CLOSING_SECONDS = 1.0
 """How long devices have to restore their settings when the agent stops."""
@@ -48,6 +50,7 @@ class SpiDriver(Driver):
         self._backend = backend
         self._threads: dict[int, BusThread] = {}
         self._originals: dict[str, Original] = {}
+        self._opening: dict[str, asyncio.Future[SpiDevice]] = {}
 
     @classmethod
     def simulated(cls, context: DriverContext, table: Mapping[str, Any]) -> SpiDriver:
@@ -99,15 +102,25 @@ class SpiDriver(Driver):
 
         Settings: ``mode`` (0-3), ``speed_hz``, ``bits_per_word`` (1-32), ``lsb_first``, ``cs_high``, ``no_cs``,
         ``three_wire``, ``loop``, ``ready``, ``tx_lines`` and ``rx_lines`` (1, 2, 4, 8), ``delay_us``,
-        ``word_delay_us``. Raises BadRequest, NotFound; Unsupported for one that the controller cannot do;
-        HardwareError, DeviceGone; nothing has changed then.
+        ``word_delay_us``. Raises BadRequest, NotFound; Conflict while somebody else opens it; Unsupported for one
+        that the controller cannot do; HardwareError, DeviceGone; nothing has changed then.
         """
         check(settings)
+        opening = self._opening.get(resource.name)
+        if opening is not None and not opening.cancelled():  # the agent knows who has it when that is done
+            raise Conflict(f"{resource.name} is being opened already")
         bus = resource.properties["bus"]
         thread = self._threads.get(bus)
         if thread is None:
             thread = self._threads[bus] = BusThread(f"myclerk spi:{bus}")
-        return thread.submit(partial(self._opened, resource, thread, settings), discard=SpiDevice.close)
+        future = thread.submit(partial(self._opened, resource, thread, settings), discard=SpiDevice.close)
+        self._opening[resource.name] = future
+        future.add_done_callback(partial(self._open_ended, resource.name))
+        return future
+
+    def _open_ended(self, name: str, future: asyncio.Future[SpiDevice]) -> None:
+        if self._opening.get(name) is future:
+            del self._opening[name]
 
     def _opened(self, resource: Resource, thread: BusThread, settings: Mapping[str, Any]) -> SpiDevice:
         name, path = resource.name, resource.properties["path"]
@@ -138,5 +151,6 @@ class SpiDriver(Driver):
         original.users -= 1
         if original.users == 0:
             restore(device, original.settings)
+            deselect(device)
             del self._originals[name]
         device.close()

@@ -10,6 +10,9 @@ from myclerk_protocol.status import BadRequest, TooLarge
 
 from .settings import LINES
 
+MOST_BYTES = 1 << 20
+"""Bytes of one transfer in each direction, however it is sent: what a request or an answer has room for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -84,6 +87,8 @@ def messages(segments: Sequence[Segment], limit: int, name: str, *, no_cs: bool)
         return [list(segments)]
     if not no_cs:
         raise too_large(limit, name)
+    if not _fits(segments, MOST_BYTES):
+        raise TooLarge(f"one transfer with {name} can have at most {MOST_BYTES} bytes in each direction")
     return [[piece] for segment in segments for piece in _pieces(segment, limit)]
 
 

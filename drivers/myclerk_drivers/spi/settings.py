@@ -109,6 +109,12 @@ def restore(device: OpenDevice, before: KernelSettings) -> None:
         _set(device, device.settings(), before)
 
 
+def deselect(device: OpenDevice) -> None:
+    """Release chip select, which `cs-change` behind the last segment has left active: spi_setup() does that."""
+    with suppress(OSError):
+        device.set_mode(device.settings().mode)
+
+
 def _change(device: OpenDevice, before: KernelSettings, settings: Mapping[str, Any]) -> None:
     speed = settings.get("speed_hz", before.speed_hz) or DEFAULT_SPEED
     bits = settings.get("bits_per_word", before.bits_per_word)

@@ -72,8 +72,9 @@ class SimulatedDevice:
         return self._settings
 
     def set_mode(self, mode: int) -> None:
-        """Set the mode bits. Raises OSError EINVAL."""
+        """Set the mode bits, which releases chip select. Raises OSError EINVAL."""
         _require(mode & ~ABILITIES == 0)
+        self._deselect()
         self._settings = replace(self._settings, mode=mode)
 
     def set_bits_per_word(self, bits: int) -> None:

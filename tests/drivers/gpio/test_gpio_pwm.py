@@ -13,11 +13,11 @@ from gpio_bench import Bench, Run, seen, watched
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myclerk_drivers.gpio import pwm_sysfs
+from myclerk_drivers.gpio import driver, pwm_sysfs
 from myclerk_drivers.gpio.backend import PwmChip, Waveform
 from myclerk_drivers.gpio.pwm import Pwm
 from myclerk_drivers.gpio.pwm_sysfs import SysfsPwm, list_pwm_chips
-from myclerk_protocol.status import BadRequest, Conflict, OperationError, Unsupported
+from myclerk_protocol.status import BadRequest, Conflict, OperationError, TooMany, Unsupported
 
 
 def configured(bench: Bench, name: str, **fields: Any) -> Pwm:
@@ -311,3 +311,22 @@ def test_chips_are_listed_in_natural_order(tmp_path: Path) -> None:
         (chip / "npwm").write_text(channels)
         (chip / "device").symlink_to(tmp_path / "devices" / f"{number}.pwm")
     assert list_pwm_chips(tmp_path) == [PwmChip("pwmchip2", "2.pwm", 4), PwmChip("pwmchip10", "10.pwm", 1)]
+
+
+def test_software_does_a_limited_number_of_outputs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "MOST_SOFTWARE_PWM", 2)
+
+    async def main() -> None:
+        bench = Bench()
+        outputs = [configured(bench, f"gpiochip2/{line}", period_ns=10**9) for line in (0, 1)]
+        with pytest.raises(TooMany, match="2 lines"):
+            configured(bench, "gpiochip2/2", period_ns=10**9)
+        outputs[0].close()
+        outputs[0].close()
+        for _ in range(3):  # a failure takes no place
+            with pytest.raises(Conflict):
+                configured(bench, "gpiochip2/1", period_ns=10**9)
+        configured(bench, "gpiochip2/2", period_ns=10**9).close()
+        outputs[1].close()
+
+    run(main())

@@ -211,11 +211,31 @@ def test_a_kernel_that_numbers_across_the_wrap_loses_nothing(run: Run) -> None:
         sink = watched(lines)
         bench.push("SENSOR", True)
         await sink.until(lambda: len(sink.events) == 1)
-        line.sequence = lines._reader._last[3] = 2**32 - 1
+        line.sequence = lines._request.sequences[3] = 2**32 - 1
         bench.push("SENSOR", False)
         await sink.until(lambda: len(sink.events) == 2)
         assert (sink.events[-1]["sequence"], sink.dropped) == (0, 0)
         lines.close()
+
+    run(main())
+
+
+def test_edges_that_others_saw_before_are_not_lost(run: Run) -> None:
+    async def main() -> None:
+        bench = Bench()
+        first = bench.request("gpiochip0", {"line": "BUTTON"}, on_release="low")
+        sink = watched(first)
+        for level in (False, True, False):
+            bench.push("BUTTON", level)
+        await sink.until(lambda: len(sink.events) == 3)
+        first.close()
+        second = bench.request("gpiochip0", {"line": "BUTTON"})  # handed over: the kernel counts on
+        sink = watched(second)
+        bench.push("BUTTON", True)
+        await sink.until(lambda: len(sink.events) == 1)
+        assert sink.dropped == 0
+        second.close()
+        bench.driver.close()
 
     run(main())
 

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import inspect
 import threading
+import time
 import tomllib
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -21,6 +22,7 @@ from myclerk_drivers.spi.settings import KernelSettings
 from myclerk_drivers.spi.simulated import Loopback, SimulatedDevice, SimulatedSpi
 from myclerk_protocol.status import (
     BadRequest,
+    Conflict,
     DeviceGone,
     HardwareError,
     NotFound,
@@ -296,6 +298,18 @@ def test_without_chip_select_long_transfers_are_cut(on_board: OnBoard, board: Si
     on_board(story)
 
 
+def test_a_transfer_is_never_more_than_a_message_has_room_for(on_board: OnBoard, board: SimulatedSpi) -> None:
+    async def story(driver: SpiDriver) -> None:
+        device = await opened(driver, "spi:0.0", no_cs=True)
+        assert len((await result(device.read(1 << 20)))["data"]) == 1 << 20
+        sent = board.chips["0.0"].messages
+        with pytest.raises(TooLarge, match="at most 1048576 bytes"):
+            await result(device.transfer([{"size": 1 << 20}, {"size": 1}]))
+        assert board.chips["0.0"].messages == sent
+
+    on_board(story)
+
+
 # -- order and failures ------------------------------------------------------------------------------------
 
 
@@ -341,7 +355,7 @@ def test_requests_on_one_bus_are_in_order_and_see_the_settings_before_them(run: 
 def test_a_quick_transfer_on_a_quick_bus_needs_no_thread(on_board: OnBoard) -> None:
     async def story(driver: SpiDriver) -> None:
         device = await opened(driver, "spi:0.0", speed_hz=100_000_000)
-        device._overhead = 0.0  # as measured on a bus that takes no time
+        device._overhead, device._rate = 0.0, 1e9  # as measured on a bus that takes no time
         assert device.transfer([{"data": b"abc"}]) == {"received": [b"abc"]}
         device._overhead = 0.0
         slow = device.transfer([{"data": bytes(4000), "speed_hz": 10_000}])  # three seconds on a real bus
@@ -349,6 +363,28 @@ def test_a_quick_transfer_on_a_quick_bus_needs_no_thread(on_board: OnBoard) -> N
         await slow
 
     on_board(story)
+
+
+class SlowController(SimulatedDevice):
+    """Takes a second for 100,000 bytes, whatever the clock rate is that is asked for."""
+
+    def message(self, segments: Sequence[Segment]) -> list[bytes]:
+        time.sleep(sum(segment.size for segment in segments) / 100_000)
+        return super().message(segments)
+
+
+def test_a_clock_rate_that_is_not_reached_blocks_nobody(run: Any) -> None:
+    async def story() -> None:
+        driver = SpiDriver(LoopContext(), SimulatedSpi({"0.0": SlowController(Loopback())}))
+        device = await opened(driver, "spi:0.0", speed_hz=4_000_000_000)
+        for _ in range(2):
+            device._overhead = 0.0
+            long = device.write(bytes(1000))
+            assert isinstance(long, asyncio.Future)
+            await long
+        driver.close()
+
+    run(story())
 
 
 class Broken(SimulatedDevice):
@@ -429,3 +465,34 @@ def test_an_open_that_nobody_waits_for_any_more_is_closed(run: Any) -> None:
         driver.close()
 
     run(story())
+
+
+def test_a_device_is_opened_by_one_at_a_time(run: Any) -> None:
+    chip = SimulatedDevice(Loopback())
+    backend = SlowToOpen({"0.0": chip})
+
+    async def story() -> None:
+        driver = SpiDriver(LoopContext(), backend)
+        resource = driver.find("spi:0.0")
+        assert resource is not None
+        opening = driver.open_device(resource, mode=1)
+        with pytest.raises(Conflict, match="being opened"):
+            driver.open_device(resource, mode=3)
+        backend.opened.set()
+        device = await opening
+        assert chip.settings().mode == device.settings["mode"] == 1
+        driver.close()
+
+    run(story())
+
+
+def test_closing_releases_a_chip_select_that_was_kept(on_board: OnBoard) -> None:
+    async def story(driver: SpiDriver) -> None:
+        device = await opened(driver, "spi:0.1")
+        await result(device.transfer([{"data": b"\x03\0\0\0", "cs_change": True}]))
+        device.close()
+        device = await opened(driver, "spi:0.1")
+        identity = [{"data": b"\x9f", "receive": False}, {"size": 3}]
+        assert await result(device.transfer(identity)) == {"received": [b"\xef\x40\x17"]}
+
+    on_board(story)
