@@ -136,7 +136,9 @@ class Ds2490(Device):
         return reduce(lambda level, slave: level & slave.exchange(byte), self.slaves, byte)
 
     def _reset(self) -> None:
+        """A transaction begins: what a host that gave up has not fetched of the last one is gone."""
         self._after_reset, self._bits = True, None
+        self._from_bus.clear()
         for slave in self.slaves:
             slave.reset()
         self._results.append(0 if self.slaves else NOT_PRESENT)
