@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from myclerk_protocol.status import Conflict, OperationError, OperationTimeout
+from myclerk_protocol.status import Conflict, MyClerkError, OperationError, OperationTimeout
 
 from .can_frames import EXTENDED_MASK, CanFilter, Frame, filter_to_wire, from_wire, to_wire
 from .errors import SessionLost
@@ -35,8 +36,7 @@ class CanBus:
         self.settings: dict[str, Any] = {k: v for k, v in opened.items() if k != "handle"}
         self.dropped: int = 0
         self._received: deque[list[Any]] = deque()
-        self._stream: EventStream | None = None
-        self._opening: asyncio.Lock = asyncio.Lock()
+        self._stream: asyncio.Task[EventStream] | None = None
         self._closed = False
 
     async def __aenter__(self) -> CanBus:
@@ -53,7 +53,8 @@ class CanBus:
         if not self._link.closed and self._link.generation == self._generation:
             await self._link.request("CAN_INTERFACE_CLOSE", {"handle": self._handle})
         if self._stream is not None:
-            await self._stream.stop()
+            with suppress(MyClerkError):
+                await (await self._stream).stop()
 
     async def send(self, frame: Frame, *, timeout: float | None = None) -> None:
         """Send one frame; returns when the board's kernel took it. Raises as :meth:`send_many`."""
@@ -146,16 +147,12 @@ class CanBus:
 
     async def _fill(self) -> bool:
         """Wait for one event; False when the stream is over."""
-        if self._stream is None:
-            async with self._opening:  # two readers share one stream
-                if self._stream is None:
-                    self._check()
-                    stream = EventStream(self._link, WINDOW)
-                    await stream.open("CAN_FRAME_RECEIVE", {"handle": self._handle})
-                    self._stream = stream
+        if self._stream is None:  # a task: a reader that gives up while it opens leaves it to the next one
+            self._check()
+            self._stream = asyncio.ensure_future(self._open())
         stream = self._stream
         try:
-            event = await stream.next()
+            event = await (await asyncio.shield(stream)).next()
         except OperationError:  # the next read may try again: the interface may be up by then
             if self._stream is stream:
                 self._stream = None
@@ -165,6 +162,11 @@ class CanBus:
         self.dropped += event.get("dropped", 0)
         self._received.extend(event["frames"])
         return True
+
+    async def _open(self) -> EventStream:
+        stream = EventStream(self._link, WINDOW)
+        await stream.open("CAN_FRAME_RECEIVE", {"handle": self._handle})
+        return stream
 
     def _check(self) -> None:
         if self._closed:

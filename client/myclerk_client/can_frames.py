@@ -143,9 +143,9 @@ def to_wire(frame: Frame) -> list[Any]:
 
 
 def from_wire(timestamp_ns: int, can_id: int, flags: int, data: bytes) -> Frame:
-    """A frame as the agent pushes it."""
+    """A frame as the agent pushes it. What a standard identifier has beyond 11 bits no bus carries; vcan does."""
     return Frame(
-        can_id & EXTENDED_MASK,
+        can_id & (EXTENDED_MASK if can_id & (EXTENDED | ERROR) else STANDARD_MASK),
         data,
         bool(can_id & EXTENDED),
         bool(can_id & REMOTE),

@@ -92,6 +92,16 @@ def test_a_received_frame_knows_when_it_came_and_from_where() -> None:
 
 
 @pytest.mark.parametrize(
+    ("can_id", "text"),
+    [(0x12345678, "678#"), (0x92345678, "12345678#"), (0x20000080, "20000080#"), (0x40001234, "234#R")],
+)
+def test_an_identifier_has_as_many_bits_as_its_kind(can_id: int, text: str) -> None:
+    """A program on the board can put what it likes on a virtual bus; a log with it must be one that can be played."""
+    assert str(from_wire(0, can_id, 0, b"")) == text
+    assert Frame.parse(text).arbitration_id == from_wire(0, can_id, 0, b"").arbitration_id
+
+
+@pytest.mark.parametrize(
     ("wanted", "wire"),
     [
         (CanFilter(0x123), (0x123, 0x1FFFFFFF, False)),
@@ -216,7 +226,7 @@ def test_the_filters_of_candump_are_understood(text: str, source: Source) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["", ",1:1", "can0,", "can0,1", "can0,xyz:7", "can0,#", "can0,#x", "can0,12345:7FF"]
+    "text", ["", ",1:1", "can0,", "can0,1", "can0,xyz:7", "can0,#", "can0,#x", "can0,#-5", "can0,12345:7FF"]
 )
 def test_what_candump_would_not_take_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):

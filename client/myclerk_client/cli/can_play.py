@@ -21,7 +21,7 @@ MOST_AT_ONCE = 512
 
 
 @click.command(cls=Command)
-@click.argument("file", type=click.File())
+@click.argument("file", type=click.File(encoding="utf-8", errors="replace"))
 @click.argument("assignments", nargs=-1, metavar="[INTERFACE=LOGGED]...")
 @click.option(
     "-t", "ignore_times", is_flag=True, help="As fast as the bus takes them, whatever the times say."

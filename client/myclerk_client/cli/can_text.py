@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ..can_frames import ERROR, EXTENDED, EXTENDED_MASK, STANDARD_MASK, CanFilter, Frame
 
 _ID_MASK = re.compile(r"([0-9A-F]{1,8})([:~])([0-9A-F]{1,8})", re.IGNORECASE)
+_ERROR_MASK = re.compile(r"#([0-9A-F]{1,8})", re.IGNORECASE)
 _LOG_LINE = re.compile(r"\((\d+)\.(\d{1,9})\)\s+(\S+)\s+(\S+)(?:\s+[RT])?")
 ALL_ERRORS = EXTENDED_MASK
 
@@ -30,8 +31,8 @@ class Source:
         for part in parts:
             if part in ("j", "J"):
                 source.joined = True
-            elif part.startswith("#"):
-                source.error_mask = _hexadecimal(part[1:], part) & ALL_ERRORS
+            elif found := _ERROR_MASK.fullmatch(part):
+                source.error_mask = int(found[1], 16) & ALL_ERRORS
             elif found := _ID_MASK.fullmatch(part):
                 source.filters = [*(source.filters or ()), _filter(*found.groups())]
             else:
@@ -108,10 +109,3 @@ def _filter(identifier: str, mark: str, mask: str) -> CanFilter:
     elif number > STANDARD_MASK:
         raise ValueError(f"{identifier!r} is no identifier: write 8 digits for an extended one")
     return CanFilter(number & ~ERROR, int(mask, 16) & ~ERROR, inverted=mark == "~")
-
-
-def _hexadecimal(digits: str, text: str) -> int:
-    try:
-        return int(digits, 16)
-    except ValueError:
-        raise ValueError(f"{text!r} is no error mask; write # and hexadecimal digits") from None

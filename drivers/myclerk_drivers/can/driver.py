@@ -87,7 +87,7 @@ class CanDriver(Driver):
         """Open ``resource`` and receive from now on: all frames, without error frames and those sent here.
 
         What is given says otherwise, see :meth:`.channel.CanChannel.set_filters`. It may be down: configure it
-        then. Raises BadRequest, NotFound, Unsupported, HardwareError.
+        then. Raises BadRequest, NotFound, Unsupported, HardwareError, TooMany.
         """
         wanted = reception(Reception(), filters, joined, error_mask, receive_own)
         name = resource.properties["interface"]

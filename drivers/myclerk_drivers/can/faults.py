@@ -33,7 +33,7 @@ def symbol(error: OSError) -> str | None:
 def fault(name: str, doing: str, error: OSError) -> OperationError:
     """The error to raise when the kernel refused something on interface ``name`` while ``doing`` it."""
     kind, sentence = _SENTENCES.get(error.errno or 0, (HardwareError, "{doing} failed on {name}: {reason}"))
-    reason = error.strerror or "unknown error"
+    reason = error.strerror or str(error) or "unknown error"
     return kind(sentence.format(name=name, doing=doing, reason=reason), errno=symbol(error))
 
 

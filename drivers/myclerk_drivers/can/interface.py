@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from myclerk_protocol.status import BadRequest, Conflict, NotFound, OperationError, Unsupported
+from myclerk_protocol.status import BadRequest, Conflict, NotFound, OperationError, TooMany, Unsupported
 
 from . import configuration
 from .backend import CanBackend, Configuration, InterfaceState
 from .faults import configuring_fault, fault, opening_fault
+
+MOST_USERS = 32
+"""Handles on one interface: each is a descriptor, a receive buffer of the kernel, and work for each frame."""
 
 
 class Interface:
@@ -58,8 +61,10 @@ class Interface:
         return self.state
 
     def enter(self, user: object) -> InterfaceState:
-        """Become a user, when what earlier ones left behind is put back. Raises NotFound, HardwareError."""
+        """Become a user, when what earlier ones left behind is put back. Raises NotFound, HardwareError, TooMany."""
         with self.lock:
+            if len(self.users) >= MOST_USERS:
+                raise TooMany(f"{self.name} is open {MOST_USERS} times already; close some of that")
             self._restore()
             try:
                 self.state = self.backend.interface(self.name)

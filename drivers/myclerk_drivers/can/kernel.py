@@ -41,9 +41,9 @@ class KernelCan:
     """The CAN interfaces of this machine; a :class:`.backend.CanBackend`."""
 
     def devices(self) -> list[Device]:
-        """All CAN interfaces there are, by name."""
+        """All CAN interfaces there are, by name; none whose name no terminal could show."""
         names = os.listdir(NETWORK) if os.path.isdir(NETWORK) else []
-        return [_device(name) for name in sorted(names, key=_natural) if _is_can(name)]
+        return [_device(name) for name in sorted(names, key=_natural) if name.isprintable() and _is_can(name)]
 
     def interfaces(self) -> list[InterfaceState]:
         """A look at each of them, in the kernel's order."""

@@ -6,9 +6,11 @@ import asyncio
 import errno
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from myclerk_protocol.status import HardwareError, OperationError, OperationTimeout, Unsupported
+from myclerk_protocol.status import HardwareError, OperationError, OperationTimeout, TooMany, Unsupported
 
 from ..context import DriverContext, Timer
 from .backend import FD_FRAME, CanSocket
@@ -17,22 +19,27 @@ from .interface import Interface
 
 SLICE = 64
 """Frames handed over before other work of the event loop gets its turn."""
+MOST_WAITING = 1 << 14
+"""Frames of one handle that wait for room at most, in requests that are not answered yet."""
 FULL_QUEUE_PAUSE = 0.001
-"""Seconds until the next try when the interface's queue is full, which no descriptor tells the end of."""
+"""Seconds until the next try when the interface's queue is full, which no descriptor tells the end of. Each try in
+vain makes it longer."""
+LONGEST_PAUSE = 0.02
 BUS_OFF_PAUSE = 0.01
 """Seconds between looks whether a controller has left bus-off."""
-PATIENCE = 500
+PATIENCE = 50
 """Tries in vain after which rtnetlink is asked for bus-off: not all drivers tell the network layer of it."""
 
 
 class Entry:
-    """Frames of one request; ``sent`` counts those that the kernel took."""
+    """Frames of one request; ``sent`` counts those that the kernel took, ``error`` is why there are no more."""
 
-    __slots__ = ("frames", "future", "sent")
+    __slots__ = ("error", "frames", "future", "sent")
 
     def __init__(self, frames: Sequence[Sequence[Any]]) -> None:
         self.frames = frames
         self.sent = 0
+        self.error: OperationError | None = None
         self.future: asyncio.Future[None] | None = None
 
 
@@ -52,6 +59,7 @@ class Sender:
         self._socket = socket
         self._interface = interface
         self._queue: deque[Entry] = deque()
+        self._waiting = 0
         self._writing = False
         self._timer: Timer | None = None
         self._vain = 0
@@ -64,7 +72,12 @@ class Sender:
 
         Raises OperationTimeout after ``timeout`` seconds, HardwareError or DeviceGone, each with the number of
         frames that the kernel took in ``sent``; the rest is not sent then, nor when the awaitable is cancelled.
+        TooMany when :data:`MOST_WAITING` frames wait already.
         """
+        if self._waiting + len(frames) > MOST_WAITING:
+            raise TooMany(
+                f"{self._waiting} frames wait for room on {self._interface.name}; await some answers"
+            )
         entry = Entry(frames)
         if not self._queue:
             pause = self._advance(entry)
@@ -73,7 +86,10 @@ class Sender:
             self._wait(pause)
         entry.future = asyncio.get_running_loop().create_future()
         self._queue.append(entry)
-        return self._finished(entry, timeout)
+        self._waiting += len(frames)
+        task = asyncio.ensure_future(self._finished(entry, timeout))
+        task.add_done_callback(partial(self._forget, entry))
+        return task
 
     def close(self, error: OperationError) -> None:
         """Fail everything that waits."""
@@ -87,19 +103,32 @@ class Sender:
             async with asyncio.timeout(timeout):
                 await entry.future
         except TimeoutError:
-            raise OperationTimeout(
-                f"{self._interface.name} took {entry.sent} of {len(entry.frames)} frames in time; "
-                "the bus is slow, or nobody acknowledges",
-                sent=entry.sent,
-            ) from None
+            if entry.future.cancelled():
+                raise OperationTimeout(
+                    f"{self._interface.name} took {entry.sent} of {len(entry.frames)} frames in time; "
+                    "the bus is slow, or nobody acknowledges",
+                    sent=entry.sent,
+                ) from None
+        if entry.error is not None:
+            raise entry.error
         return {"sent": entry.sent}
+
+    def _forget(self, entry: Entry, answered: asyncio.Future[dict[str, int]]) -> None:
+        """What was cancelled, perhaps before it began to wait, or is late: the rest of it is not sent."""
+        self._waiting -= len(entry.frames)
+        if answered.cancelled() or answered.exception() is not None:
+            with suppress(ValueError):
+                self._queue.remove(entry)
+            if not self._queue:
+                self._stop_waiting()
 
     def _fail(self, error: OperationError) -> None:
         self._stop_waiting()
         while self._queue:
             entry = self._queue.popleft()
             if entry.future is not None and not entry.future.done():
-                entry.future.set_exception(_with_count(error, entry))
+                entry.error = _with_count(error, entry)
+                entry.future.set_result(None)
 
     def _pump(self) -> None:
         """Hand over what the kernel takes, entry by entry."""
@@ -112,12 +141,12 @@ class Sender:
                 try:
                     pause = self._advance(entry)
                 except OperationError as error:
-                    entry.future.set_exception(error)
+                    entry.error = error
                 else:
                     if entry.sent < len(entry.frames):
                         self._wait(pause)
                         return
-                    entry.future.set_result(None)
+                entry.future.set_result(None)
             queue.popleft()
 
     def _advance(self, entry: Entry) -> float:
@@ -136,7 +165,7 @@ class Sender:
             raise _with_count(error, entry) from None
         except OSError as error:
             if error.errno == errno.ENOBUFS:
-                return FULL_QUEUE_PAUSE
+                return min(FULL_QUEUE_PAUSE * (1 + self._vain), LONGEST_PAUSE)
             if error.errno == errno.EINVAL and doing and doing[1] & FD_FRAME:
                 raise Unsupported(
                     f"{self._interface.name} is not set up for CAN FD; configure it with `fd`",

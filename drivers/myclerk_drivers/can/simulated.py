@@ -300,13 +300,16 @@ def _described(name: str, where: str, entry: Mapping[str, Any], buses: dict[str,
     controller = Controller(name, bus, clock=get(entry, where, "clock", int, 80_000_000))
     if not 1_000_000 <= controller.clock <= 1_000_000_000:
         raise ValueError(f"`{where}.clock` must lie between 1 MHz and 1 GHz")
-    given = {key.replace("-", "_") for key in get(entry, where, "modes", list, list(MODES))}
+    given = {str(key).replace("-", "_") for key in get(entry, where, "modes", list, list(MODES))}
     if unknown := given - set(MODES):
         known = ", ".join(mode.replace("_", "-") for mode in MODES)
         raise ValueError(f"`{where}.modes` knows no {sorted(unknown)[0]}; there are: {known}")
     controller.supported = sum(MODES[mode] for mode in given)
     bitrate, data_bitrate = (get(entry, where, key, int) for key in ("bitrate", "data-bitrate"))
-    sample_point = round(get(entry, where, "sample-point", float, 0.0) * 1000)
+    sample_point = get(entry, where, "sample-point", (int, float))
+    if sample_point is not None and not 0.001 <= sample_point <= 0.999:
+        raise ValueError(f"`{where}.sample-point` must lie between 0.001 and 0.999")
+    sample_point = round((sample_point or 0) * 1000)
     if data_bitrate is not None and (bitrate is None or "fd" not in given):
         raise ValueError(f"`{where}.data-bitrate` needs a `bitrate`, and `fd` among the modes")
     for key, rate in (("bitrate", bitrate), ("data-bitrate", data_bitrate)):

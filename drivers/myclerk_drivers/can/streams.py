@@ -37,6 +37,7 @@ class Reader:
                 raise OSError(errno.ENETDOWN, "down")
         except OSError as error:
             raise fault(self.interface.name, "receiving", error) from None
+        self.interface.may_be_down = False
         self.stream = FrameStream(self)
         return self.stream
 
@@ -52,6 +53,8 @@ class FrameStream(Stream):
     Without credit they stay in the kernel, up to the receive buffer; what finds no room there is counted by
     the kernel and told with the next frames.
     """
+
+    window = 512
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

@@ -10,13 +10,15 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import struct
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from smbus2 import SMBus, i2c_msg
-from smbus2.smbus2 import i2c_smbus_ioctl_data
+from smbus2 import i2c_msg
+from smbus2.smbus2 import i2c_rdwr_ioctl_data, i2c_smbus_ioctl_data
 
 from ..base import resource_part
 from . import smbus
@@ -24,9 +26,11 @@ from .backend import Adapter, Client
 from .functionality import Functionality
 from .messages import MAX_BLOCK, Flag, Message
 
-I2C_SLAVE, I2C_TENBIT, I2C_SLAVE_FORCE, I2C_PEC, I2C_SMBUS = 0x0703, 0x0704, 0x0706, 0x0708, 0x0720
+I2C_SLAVE, I2C_TENBIT, I2C_FUNCS, I2C_SLAVE_FORCE = 0x0703, 0x0704, 0x0705, 0x0706
+I2C_RDWR, I2C_PEC, I2C_SMBUS = 0x0707, 0x0708, 0x0720
 READ, WRITE = 1, 0
 
+_UNSIGNED_LONG = struct.Struct("@L")
 _CLIENT = re.compile(r"([0-9]+)-([0-9a-f]{4})")
 
 
@@ -34,8 +38,14 @@ class KernelBus:
     """An open /dev/i2c-N (:class:`.backend.Bus`)."""
 
     def __init__(self, path: str) -> None:
-        self._bus = SMBus(path)
-        self.functionality = Functionality(int(self._bus.funcs))
+        # smbus2's own bus costs as much as several transfers to open: it makes flags of what the adapter can do
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            flags = fcntl.ioctl(self._fd, I2C_FUNCS, bytes(_UNSIGNED_LONG.size))
+        except BaseException:
+            self.close()
+            raise
+        self.functionality = _functionality(_UNSIGNED_LONG.unpack(flags)[0])
 
     def select(self, address: int, *, force: bool = False, ten_bit: bool = False) -> None:
         """Address the next SMBus command. Raises OSError, EBUSY when a kernel driver has the address."""
@@ -45,7 +55,7 @@ class KernelBus:
     def transfer(self, messages: Sequence[Message]) -> list[bytes]:
         """All in one I2C_RDWR. Raises OSError."""
         kernels = [_message(message) for message in messages]
-        self._bus.i2c_rdwr(*kernels)
+        fcntl.ioctl(self._fd, I2C_RDWR, i2c_rdwr_ioctl_data.create(*kernels))
         return [_received(m, k) for m, k in zip(messages, kernels, strict=True) if m.is_read]
 
     def smbus(self, command: smbus.Command) -> smbus.Reply:
@@ -61,13 +71,12 @@ class KernelBus:
 
     def close(self) -> None:
         """Close the descriptor."""
-        self._bus.close()
+        os.close(self._fd)
 
-    @property
-    def _fd(self) -> int:
-        fd = self._bus.fd
-        assert fd is not None, "the bus is open"
-        return fd
+
+@cache
+def _functionality(flags: int) -> Functionality:
+    return Functionality(flags)
 
 
 def _message(message: Message) -> Any:
@@ -117,7 +126,8 @@ class KernelI2c:
 
     def __init__(self, root: str = "/") -> None:
         self._root = Path(root)
-        self._buses = self._root / "sys/class/i2c-dev"
+        self._nodes = str(self._root / "dev")  # text, like the next: each request asks, and a Path costs more
+        self._buses = str(self._root / "sys/class/i2c-dev")
         self._devices = self._root / "sys/bus/i2c/devices"
         self._known: dict[
             int, tuple[int, Adapter]
@@ -125,22 +135,23 @@ class KernelI2c:
 
     def adapters(self) -> Sequence[Adapter]:
         """All buses, by number."""
-        names = os.listdir(self._buses) if self._buses.is_dir() else []
+        names = os.listdir(self._buses) if os.path.isdir(self._buses) else []
         numbers = sorted(int(number) for name in names if (number := name.removeprefix("i2c-")).isdecimal())
         return [found for number in numbers if (found := self.adapter(number)) is not None]
 
     def adapter(self, number: int) -> Adapter | None:
         """The bus of that number, or None."""
-        directory = self._buses / f"i2c-{number}"
+        directory = f"{self._buses}/i2c-{number}"
         try:
             inode = os.stat(directory).st_ino
         except OSError:
             self._known.pop(number, None)
             return None
-        if number not in self._known or self._known[number][0] != inode:
-            name, path = _text(directory / "name") or f"i2c-{number}", self._root / "dev" / f"i2c-{number}"
-            self._known[number] = inode, Adapter(number, name, str(path), self._parent(number))
-        return self._known[number][1]
+        known = self._known.get(number)
+        if known is None or known[0] != inode:
+            name, path = _text(Path(directory, "name")) or f"i2c-{number}", f"{self._nodes}/i2c-{number}"
+            known = self._known[number] = inode, Adapter(number, name, path, self._parent(number))
+        return known[1]
 
     def _parent(self, number: int) -> str | None:
         """The bus whose multiplexer makes this one, or the USB device that is its adapter."""
@@ -165,7 +176,7 @@ class KernelI2c:
 
     def open(self, number: int) -> KernelBus:
         """Open /dev/i2c-``number``. Raises OSError."""
-        return KernelBus(str(self._root / "dev" / f"i2c-{number}"))
+        return KernelBus(f"{self._nodes}/i2c-{number}")
 
 
 def _text(path: Path) -> str:

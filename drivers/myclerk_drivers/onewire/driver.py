@@ -66,7 +66,7 @@ class OneWireDriver(Driver):
         """{``buses``}: each with its devices and what the kernel says of it."""
         return {"buses": [self._bus_fields(bus) for bus in self._backend.buses()]}
 
-    @serves("ONEWIRE_SEARCH", access=Access.READ)
+    @serves("ONEWIRE_SEARCH", access=Access.READ_WRITE)
     def search(self, resource: Resource, alarm: bool = False) -> Answer:
         """Ask all devices, or those in alarm, for their ROM codes; {``devices``, ``corrupt``}.
 
@@ -86,7 +86,7 @@ class OneWireDriver(Driver):
         line = self._bus(resource)
         return line.thread.submit(lambda: {"presence": line.reset()})
 
-    @serves("ONEWIRE_READ_ROM", access=Access.READ)
+    @serves("ONEWIRE_READ_ROM", access=Access.READ_WRITE)
     def read_rom(self, resource: Resource) -> Answer:
         """{``device``}: the only one on a bus.
 

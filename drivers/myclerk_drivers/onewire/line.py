@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -41,7 +42,6 @@ class Line:
         self.thread = BusThread(f"myclerk w1:{bus}")
         self._backend = backend
         self._selection: Selection | None = None
-        self._selections = 0
         self._continues = ""
 
     def interrupt(self) -> None:
@@ -85,25 +85,32 @@ class Line:
     def search(self, *, alarm: bool) -> tuple[list[bytes], int]:
         """The ROM codes of all devices, or of those in alarm, and how many others came damaged.
 
-        The kernel is told of those that it does not know yet.
+        The kernel is told of those that it does not know yet, up to the number that it would find by itself.
         """
         self.interrupt()
         known = [slave.code for bus in self._backend.buses() if bus.name == self.bus for slave in bus.slaves]
         command = ALARM_SEARCH if alarm else SEARCH_ROM
         found = search(partial(self._backend.search_pass, self.bus, command), known)
         codes = [code for code in found if is_intact(code)]
-        for code in codes:
-            if code not in known:
-                with suppress(OperationError):
-                    self._backend.add(self.bus, code)
+        new = [code for code in codes if code not in known]
+        for code in new[: self._room(len(known))]:
+            with suppress(OperationError):
+                self._backend.add(self.bus, code)
         return codes, len(found) - len(codes)
+
+    def _room(self, known: int) -> int:
+        """How many more devices the kernel shall know; a bus may have, or make up, thousands."""
+        try:
+            return max(int(self._backend.attribute(self.bus, "w1_master_max_slave_count")) - known, 0)
+        except (OSError, ValueError):
+            return 0
 
     def select(self, owner: str, command: bytes) -> int:
         """Reset and select; the number of this selection. Raises DeviceGone when there is no device at all."""
         self._begin(command, 0)
-        self._selections = self._selections % 0xFFFFFFFF + 1
-        self._selection = Selection(self._selections, owner, command)
-        return self._selections
+        number = secrets.randbits(32)  # nobody else can guess it, and none from before a restart fits
+        self._selection = Selection(number, owner, command)
+        return number
 
     def transfer(self, command: bytes, data: bytes, read: int) -> bytes:
         """Reset, select with ``command``, write ``data``, read. Raises DeviceGone when there is no device at all."""

@@ -272,13 +272,11 @@ def _add_device(bus: SimulatedBus, rom: str, device: Any, path: str) -> None:
     time_scale = get(device, path, "time-scale", (int, float), 1.0)
     if not 0 <= time_scale <= 100:
         raise ValueError(f"`{path}.time-scale` must lie between 0 and 100")
+    temperature = get(device, path, "temperature", (int, float), 20.0)
+    parasite = get(device, path, "parasite", bool, False)
     try:
-        model = Ds18b20(
-            int.from_bytes(code[1:7], "little"),
-            get(device, path, "temperature", (int, float), 20.0),
-            parasite=get(device, path, "parasite", bool, False),
-            time_scale=time_scale,
-        )
+        serial = int.from_bytes(code[1:7], "little")
+        model = Ds18b20(serial, temperature, parasite=parasite, time_scale=time_scale)
     except ValueError as error:
         raise ValueError(f"`{path}.temperature`: {error}") from None
     model.crc_fault = get(device, path, "crc-fault", bool, False)

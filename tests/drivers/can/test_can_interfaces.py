@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from interfaces import CONTROLLERS, RATE, Bench, Listener, sent
 
-from myclerk_drivers.can.backend import Configuration
+from myclerk_drivers.can.backend import Configuration, InterfaceState
 from myclerk_drivers.can.configuration import settings
 from myclerk_protocol.schema import Schema
 from myclerk_protocol.status import (
@@ -20,6 +20,7 @@ from myclerk_protocol.status import (
     HardwareError,
     NotFound,
     OperationError,
+    TooMany,
     Unsupported,
 )
 
@@ -370,6 +371,35 @@ def test_an_interface_that_cannot_be_opened_is_left_alone(
     run(story())
 
 
+def test_handles_on_one_interface_are_limited_in_number(run: Run) -> None:
+    """Each costs a descriptor and up to 4 MiB of the kernel's memory, and read access is enough for it."""
+
+    async def story() -> None:
+        async with Bench() as bench:
+            opened = [bench.open("can0") for _ in range(32)]
+            with pytest.raises(TooMany, match="can0 is open 32 times"):
+                bench.open("can0")
+            bench.open("can1")
+            opened[0].close()
+            bench.open("can0")
+
+    run(story())
+
+
+def test_a_kernel_that_does_not_answer_is_told_as_such(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(name: str) -> InterfaceState:
+        raise TimeoutError("timed out")
+
+    async def story() -> None:
+        async with Bench() as bench:
+            channel = bench.open("can0")
+            monkeypatch.setattr(bench.simulation, "interface", never)
+            with pytest.raises(HardwareError, match="timed out"):
+                channel.status()
+
+    run(story())
+
+
 def test_several_handles_of_several_sessions_may_stand_beside_each_other() -> None:
     from myclerk_drivers.can.channel import CanChannel
 
@@ -381,6 +411,12 @@ BROKEN: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "another kind": ({"can0": {"kind": "slcan"}}, "can.can0.kind"),
     "an unknown key": ({"can0": {"speed": 5}}, "speed"),
     "a bit rate of vcan": ({"vcan0": {"kind": "vcan", "bitrate": 5}}, "bitrate"),
+    "no mode": ({"can0": {"modes": [1]}}, "can.can0.modes"),
+    "no sample point": (
+        {"can0": {"bitrate": 500_000, "sample-point": float("inf")}},
+        "can.can0.sample-point",
+    ),
+    "a sample point in percent": ({"can0": {"bitrate": 500_000, "sample-point": 80}}, "0.001 and 0.999"),
     "an unknown mode": ({"can0": {"modes": ["warp"]}}, "can.can0.modes"),
     "no number": ({"can0": {"bitrate": "fast"}}, "can.can0.bitrate"),
     "too fast": ({"can0": {"bitrate": 50_000_000}}, "can.can0.bitrate"),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+from pathlib import Path
 
 import pytest
 from loop_context import LoopContext
 
+from myclerk_drivers.can import kernel
 from myclerk_drivers.can.backend import Configuration, Reception
 from myclerk_drivers.can.driver import CanDriver
 from myclerk_drivers.can.kernel import KernelCan
@@ -16,9 +19,25 @@ NOBODY = "nocan9"
 
 
 def test_what_the_kernel_lists_is_what_sys_shows() -> None:
-    kernel = KernelCan()
-    assert {state.name for state in kernel.interfaces()} == {device.name for device in kernel.devices()}
-    assert "lo" not in {device.name for device in kernel.devices()}
+    found = KernelCan()
+    assert {state.name for state in found.interfaces()} == {device.name for device in found.devices()}
+    assert "lo" not in {device.name for device in found.devices()}
+
+
+def test_interfaces_that_no_terminal_could_show_are_not_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel lets an administrator choose any bytes."""
+    for name in (b"can0", b"c\xc3\xa4n", b"can\xff", b"can\x1b[2J"):
+        (tmp_path / os.fsdecode(name)).mkdir()
+        (tmp_path / os.fsdecode(name) / "type").write_text("280\n")
+    monkeypatch.setattr(kernel, "NETWORK", str(tmp_path))
+
+    async def story() -> None:
+        driver = CanDriver(LoopContext())
+        assert [resource.name for resource in driver.resources()] == ["can:can0", "can:c%C3%A4n"]
+
+    asyncio.run(story())
 
 
 def test_an_agent_without_any_interface_says_so() -> None:
@@ -41,12 +60,12 @@ def test_what_is_no_can_interface_is_no_device(name: str) -> None:
 
 def test_a_refusal_of_the_kernel_is_an_error_with_its_number() -> None:
     """Without rights it is refused for that, with them because there is no such interface."""
-    kernel = KernelCan()
+    can = KernelCan()
     for attempt in (
-        lambda: kernel.set_up(NOBODY, True),
-        lambda: kernel.set_mtu(NOBODY, 72),
-        lambda: kernel.restart(NOBODY),
-        lambda: kernel.configure(NOBODY, Configuration(), Configuration()),
+        lambda: can.set_up(NOBODY, True),
+        lambda: can.set_mtu(NOBODY, 72),
+        lambda: can.restart(NOBODY),
+        lambda: can.configure(NOBODY, Configuration(), Configuration()),
     ):
         with pytest.raises(OSError, match=r".") as refused:
             attempt()

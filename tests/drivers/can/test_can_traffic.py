@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 from interfaces import RATE, Bench, Listener, sent
 
+from myclerk_drivers.can import sending
 from myclerk_drivers.can.backend import ERROR, EXTENDED, FD_FRAME, LOCAL, OWN, REMOTE
 from myclerk_protocol.status import (
     BadRequest,
@@ -17,6 +20,7 @@ from myclerk_protocol.status import (
     HardwareError,
     NotFound,
     OperationTimeout,
+    TooMany,
     Unsupported,
 )
 
@@ -275,6 +279,97 @@ def test_requests_are_sent_one_behind_the_other(run: Run) -> None:
     run(story())
 
 
+def test_frames_that_came_too_late_are_forgotten(run: Run) -> None:
+    """Though those before them still wait, for as long as nobody acknowledges."""
+
+    class Frames(list[Any]):
+        pass
+
+    async def story() -> None:
+        async with Bench() as bench:
+            one = bench.open("can0", RATE)
+            first = asyncio.ensure_future(sent(one.send(numbered(30))))
+            late = Frames(numbered(5))
+            gone = weakref.ref(late)
+            with pytest.raises(OperationTimeout):
+                await sent(one.send(late, timeout=0))
+            del late
+            await asyncio.sleep(0)
+            gc.collect()
+            assert gone() is None
+            listener = Listener(bench.open("can1", RATE))
+            await first
+            await sent(one.send([FRAME]))
+            assert await listener.until(31) == [*numbered(30), FRAME]
+
+    run(story())
+
+
+def test_what_is_cancelled_before_it_begins_to_wait_is_not_sent(run: Run) -> None:
+    """As the agent does with a request too many."""
+
+    async def story() -> None:
+        async with Bench() as bench:
+            one = bench.open("can0", RATE)
+            first = asyncio.ensure_future(sent(one.send(numbered(30))))
+            await asyncio.sleep(0)
+            refused = one.send([(0x7, 0, b"")])
+            assert not isinstance(refused, dict)
+            asyncio.ensure_future(refused).cancel()
+            last = asyncio.ensure_future(sent(one.send([FRAME])))
+            await asyncio.sleep(0)
+            listener = Listener(bench.open("can1", RATE))
+            assert (await first, await last) == (30, 1)
+            assert await listener.until(31) == [*numbered(30), FRAME]
+
+    run(story())
+
+
+def test_frames_that_wait_are_limited_in_number(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "MOST_WAITING", 100)
+
+    async def story() -> None:
+        async with Bench() as bench:
+            one = bench.open("can0", RATE)
+            first = asyncio.ensure_future(sent(one.send(numbered(60))))
+            await asyncio.sleep(0)
+            with pytest.raises(TooMany):
+                one.send(numbered(41))
+            second = asyncio.ensure_future(sent(one.send(numbered(40))))
+            await asyncio.sleep(0)
+            bench.open("can1", RATE)
+            assert (await first, await second) == (60, 40)
+            assert await sent(one.send(numbered(100))) == 100
+
+    run(story())
+
+
+def test_a_queue_that_stays_full_is_tried_less_and_less_often(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        async with Bench() as bench:
+            one = bench.open("can0", RATE)
+            pauses: list[float] = []
+            call_later = bench.context.call_later
+
+            def noted(seconds: float, callback: Callable[[], None]) -> Any:
+                pauses.append(seconds)
+                return call_later(0, callback)
+
+            monkeypatch.setattr(bench.context, "call_later", noted)
+            sending = asyncio.ensure_future(sent(one.send(numbered(50))))
+            while len(pauses) < 30:
+                await asyncio.sleep(0)
+            assert pauses[0] == 0.001
+            assert pauses[:20] == sorted(set(pauses[:20])), "longer each time"
+            assert max(pauses) == 0.02
+            bench.open("can1", RATE)
+            assert await sending == 50
+
+    run(story())
+
+
 def test_closing_fails_what_waits_and_leaves_nothing(run: Run) -> None:
     async def story() -> None:
         async with Bench() as bench:
@@ -367,6 +462,20 @@ def test_a_stream_ends_when_somebody_else_takes_the_interface_down(run: Run) -> 
             sender = bench.open("can1", RATE)
             await sent(sender.send([FRAME]))
             assert await Listener(channel).until(1) == [FRAME], "the handle is as good as before"
+
+    run(story())
+
+
+def test_going_down_is_told_whoever_took_the_interface_down_before(run: Run) -> None:
+    async def story() -> None:
+        async with Bench() as bench:
+            channel = bench.open("can0", RATE)
+            channel.configure(up=False)
+            bench.simulation.set_up("can0", True)  # by somebody on the board
+            listener = Listener(channel)
+            bench.simulation.set_up("can0", False)
+            await listener.sink.until(lambda: listener.sink.ended)
+            assert isinstance(listener.sink.error, HardwareError)
 
     run(story())
 

@@ -153,6 +153,29 @@ def test_damaged_rom_codes_are_counted_not_offered(on_bench: Any, monkeypatch: p
     on_bench(story)
 
 
+def test_a_bus_that_makes_up_devices_does_not_fill_the_kernel(
+    on_bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_up = [rom_code(0x28, serial) for serial in range(1, 101)]
+    added: list[bytes] = []
+
+    async def story(bench: Bench) -> None:
+        def search_pass(bus: str, command: int, path: int) -> tuple[int, int]:
+            line, bits, complements = BitSearch(made_up), 0, 0
+            for at in range(64):
+                bits, complements = bits | line.slot(1) << at, complements | line.slot(1) << at
+                line.slot(path >> at & 1)
+            return bits, complements
+
+        monkeypatch.setattr(bench.backend, "search_pass", search_pass)
+        monkeypatch.setattr(bench.backend, "add", lambda bus, code: added.append(code))
+        found = await bench.ask("ONEWIRE_SEARCH", "w1_bus_master1")
+        assert len(found["devices"]) == 100
+        assert len(added) == 64 - 3, "w1_master_max_slave_count, and those that it knows"
+
+    on_bench(story)
+
+
 def test_a_reset_tells_whether_a_device_is_there(on_bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(bench: Bench) -> None:
         assert await bench.ask("ONEWIRE_RESET", "w1_bus_master1") == {"presence": True}
@@ -250,6 +273,18 @@ def test_a_selection_ends_with_the_next_one_and_writes_go_nowhere_then(on_bench:
         assert cellar["data"][2:4] == bytes([75, 70])
 
     on_bench(story)
+
+
+def test_a_selection_cannot_be_guessed(on_bench: Any) -> None:
+    """Whoever has another's number takes bytes away from it. Nor does one from before a restart fit."""
+    first: list[int] = []
+
+    async def story(bench: Bench) -> None:
+        first.append((await bench.ask("ONEWIRE_MATCH_ROM", CELLAR))["selection"])
+
+    on_bench(story)
+    on_bench(story)
+    assert first[0] != first[1]
 
 
 @pytest.mark.parametrize(
