@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from . import handshakes, memory, requests, serial
+from . import buses, handshakes, memory, requests, serial
 from .machine import placements
 from .report import Section, render, write_json
 from .settings import Settings
@@ -17,6 +17,7 @@ SECTIONS: dict[str, Callable[[Settings], Section]] = {
     "serial": serial.measure,
     "handshakes": handshakes.measure,
     "memory": memory.measure,
+    "buses": buses.measure,
 }
 RESULTS = Path(__file__).with_name("results.json")
 
