@@ -32,15 +32,15 @@ PATIENCE = 50
 
 
 class Entry:
-    """Frames of one request; ``sent`` counts those that the kernel took, ``error`` is why there are no more."""
+    """Frames of one request; ``sent`` counts those that the kernel took, ``timer`` ends the waiting for the rest."""
 
-    __slots__ = ("error", "frames", "future", "sent")
+    __slots__ = ("frames", "future", "sent", "timer")
 
     def __init__(self, frames: Sequence[Sequence[Any]]) -> None:
         self.frames = frames
         self.sent = 0
-        self.error: OperationError | None = None
-        self.future: asyncio.Future[None] | None = None
+        self.future: asyncio.Future[dict[str, int]] | None = None
+        self.timer: Timer | None = None
 
 
 class Sender:
@@ -85,11 +85,12 @@ class Sender:
                 return {"sent": entry.sent}
             self._wait(pause)
         entry.future = asyncio.get_running_loop().create_future()
+        entry.future.add_done_callback(partial(self._forget, entry))
+        if timeout is not None:
+            entry.timer = self._context.call_later(timeout, partial(self._late, entry))
         self._queue.append(entry)
         self._waiting += len(frames)
-        task = asyncio.ensure_future(self._finished(entry, timeout))
-        task.add_done_callback(partial(self._forget, entry))
-        return task
+        return entry.future
 
     def close(self, error: OperationError) -> None:
         """Fail everything that waits."""
@@ -97,25 +98,19 @@ class Sender:
             self._asking.cancel()
         self._fail(error)
 
-    async def _finished(self, entry: Entry, timeout: float | None) -> dict[str, int]:
-        assert entry.future is not None
-        try:
-            async with asyncio.timeout(timeout):
-                await entry.future
-        except TimeoutError:
-            if entry.future.cancelled():
-                raise OperationTimeout(
-                    f"{self._interface.name} took {entry.sent} of {len(entry.frames)} frames in time; "
-                    "the bus is slow, or nobody acknowledges",
-                    sent=entry.sent,
-                ) from None
-        if entry.error is not None:
-            raise entry.error
-        return {"sent": entry.sent}
+    def _late(self, entry: Entry) -> None:
+        if entry.future is not None and not entry.future.done():
+            message = (
+                f"{self._interface.name} took {entry.sent} of {len(entry.frames)} frames in time; "
+                "the bus is slow, or nobody acknowledges"
+            )
+            entry.future.set_exception(OperationTimeout(message, sent=entry.sent))
 
     def _forget(self, entry: Entry, answered: asyncio.Future[dict[str, int]]) -> None:
-        """What was cancelled, perhaps before it began to wait, or is late: the rest of it is not sent."""
+        """It is answered, cancelled or late: nothing of it waits any more."""
         self._waiting -= len(entry.frames)
+        if entry.timer is not None:
+            entry.timer.cancel()
         if answered.cancelled() or answered.exception() is not None:
             with suppress(ValueError):
                 self._queue.remove(entry)
@@ -127,8 +122,7 @@ class Sender:
         while self._queue:
             entry = self._queue.popleft()
             if entry.future is not None and not entry.future.done():
-                entry.error = _with_count(error, entry)
-                entry.future.set_result(None)
+                entry.future.set_exception(_with_count(error, entry))
 
     def _pump(self) -> None:
         """Hand over what the kernel takes, entry by entry."""
@@ -141,12 +135,12 @@ class Sender:
                 try:
                     pause = self._advance(entry)
                 except OperationError as error:
-                    entry.error = error
+                    entry.future.set_exception(error)
                 else:
                     if entry.sent < len(entry.frames):
                         self._wait(pause)
                         return
-                entry.future.set_result(None)
+                    entry.future.set_result({"sent": entry.sent})
             queue.popleft()
 
     def _advance(self, entry: Entry) -> float:
