@@ -18,7 +18,7 @@ from ..measure import PER_SECOND, Metrics, latencies
 from .can_echo import ANSWERED, ASKED
 from .contest import ON_BOARD, SUBJECT, Contest, Slice
 from .edges import DELIVERED, OFFERED
-from .world import LAST_ID, can_socket
+from .world import LAST_ID, OTHER_ID, can_socket
 
 INTERFACE = "vcan0"
 CAN_REMOTE = "python-can-remote"
@@ -140,7 +140,7 @@ async def _to_bus(node: Node, count: int) -> Metrics:
     with can_socket(INTERFACE, only=LAST_ID) as other:
         other.setblocking(False)
         begun = perf_counter()
-        await node.send_many([0x200] * (count - 1) + [LAST_ID])
+        await node.send_many([OTHER_ID] * (count - 1) + [LAST_ID])
         await asyncio.wait_for(asyncio.get_running_loop().sock_recv(other, 16), 30)
         return {PER_SECOND: count / (perf_counter() - begun)}
 

@@ -20,8 +20,8 @@ from contextlib import contextmanager
 CAN_FRAME = struct.Struct("=IB3x8s")
 PR_SET_TIMERSLACK = 29
 SOL_CAN_RAW, CAN_RAW_FILTER, SO_TIMESTAMPNS = 101, 1, 35
-LAST_ID = 0x7FF
-"""The identifier of the last frame of many; all others have lower ones."""
+OTHER_ID, LAST_ID = 0x200, 0x7FF
+"""Identifiers of the frames that nobody answers, and of the last of many."""
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def _frames(interface: str, count: int, per_second: float) -> float:
     with can_socket(interface) as raw:
 
         def send(number: int) -> None:
-            identifier = LAST_ID if number == count - 1 else 0x100
+            identifier = LAST_ID if number == count - 1 else OTHER_ID
             frame = CAN_FRAME.pack(identifier, 8, number.to_bytes(8, "big"))
             while True:
                 try:

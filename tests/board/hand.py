@@ -47,10 +47,16 @@ class Hand:
             identifier = self._identifier
             self._connection.settimeout(CALL_TIMEOUT + float(parameters.get("timeout") or 0))
             self._connection.sendall(msgpack.packb([identifier, method, parameters]))
-            while True:
-                number, error, result = self._receive()
-                if number == identifier:
-                    break
+            try:
+                while True:
+                    number, error, result = self._receive()
+                    if number == identifier:
+                        break
+            except TimeoutError:
+                words = self._machine.last_words()
+                raise MachineError(
+                    f"{method}: the hand did not answer; the board said last: {words}"
+                ) from None
         if error is not None:
             raise HandError(f"{method}: {error}")
         return result

@@ -162,6 +162,7 @@ def restored(
     disk = directory / "disk.qcow2"
     number = 2 if link is not None and link.exists() else 1
     machine = Machine(images, guest, flavour, disk=disk if disk.exists() else None, link=link)
+    hand = None
     try:
         machine.start(directory / "state")
         hand = Hand(machine)
@@ -176,6 +177,8 @@ def restored(
             board.join(number)
         return board
     except BaseException:
+        if hand is not None:
+            hand.close()
         machine.close()
         raise
 

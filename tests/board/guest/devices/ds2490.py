@@ -96,6 +96,7 @@ class Ds2490(Device):
         if command == SEARCH:
             self._search(index & 0xFF, index >> 8)
         elif command == ONE_WIRE_RESET:
+            self._to_bus.clear()  # of a host that gave up before its command
             self._reset()
         elif command == BYTE_IO:
             self._from_bus.append(self._exchange(index & 0xFF))
