@@ -2,7 +2,7 @@
 
 import builtins
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 from myclerk_client import (
     AgentNotTrusted,
@@ -236,7 +236,7 @@ class CanBus:
     dropped: int
 
     def __init__(self, link: Any, resource: str, opened: Mapping[str, Any]) -> None: ...
-    def __enter__(self) -> CanBus: ...
+    def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
     def close(self) -> None:
         """Close the interface at the agent. Its configuration stays, unless ``restore`` was asked. Idempotent."""
@@ -508,11 +508,11 @@ class Lines:
     names: dict[int, str]
 
     def __init__(self, link: Any, asked: Iterable[str | int], answer: Mapping[str, Any]) -> None: ...
-    def close(self) -> None:
-        """Release it at the agent. Idempotent."""
-
-    def __enter__(self) -> Lines: ...
+    def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
+    def close(self) -> None:
+        """Close it at the agent. Idempotent."""
+
     def set(self, values: Mapping[str | int, bool]) -> None:
         """Set outputs, all at once: ``lines.set({"LED": True, "RELAY": False})``.
 
@@ -666,11 +666,11 @@ class PwmOutput:
     state: dict[str, Any]
 
     def __init__(self, link: Any, resource: str, answer: Mapping[str, Any]) -> None: ...
-    def close(self) -> None:
-        """Release it at the agent. Idempotent."""
-
-    def __enter__(self) -> PwmOutput: ...
+    def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
+    def close(self) -> None:
+        """Close it at the agent. Idempotent."""
+
     def set(
         self,
         duty: float | None = None,
@@ -696,7 +696,7 @@ class SerialPort:
     settings: dict[str, Any]
 
     def __init__(self, link: Any, resource: str, opened: Mapping[str, Any]) -> None: ...
-    def __enter__(self) -> SerialPort: ...
+    def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
     def close(self) -> None:
         """Close the port at the agent. Idempotent."""
@@ -772,10 +772,10 @@ class SpiDevice:
     settings: dict[str, Any]
 
     def __init__(self, link: Any, resource: str, opened: Mapping[str, Any]) -> None: ...
-    def __enter__(self) -> SpiDevice: ...
+    def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
     def close(self) -> None:
-        """Close the device at the agent. Idempotent."""
+        """Close it at the agent. Idempotent."""
 
     def configure(self, **settings: Any) -> dict[str, Any]:
         """Change settings, all or none; those in force. Names as in :meth:`SpiDevices.open`."""

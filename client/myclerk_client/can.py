@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from myclerk_protocol.status import Conflict, MyClerkError, OperationError, OperationTimeout
+from myclerk_protocol.status import MyClerkError, OperationError, OperationTimeout
 
 from .can_frames import EXTENDED_MASK, CanFilter, Frame, filter_to_wire, from_wire, to_wire
-from .errors import SessionLost
+from .held import Held, opened
 from .link import Link
 from .streams import EventStream
 
@@ -21,37 +21,25 @@ WINDOW = 256
 """Events, of up to 64 frames each, that the board may push ahead of what was read here."""
 
 
-class CanBus:
+class CanBus(Held):
     """An open CAN interface: what is sent on its bus by others arrives here, and what is sent here there.
 
     ``settings`` are those in force when it was opened or configured last, with the condition of the interface
     beside them, as in :meth:`status`. ``dropped`` counts received frames that were lost for want of room.
     """
 
+    closing = "CAN_INTERFACE_CLOSE"
+
     def __init__(self, link: Link, resource: str, opened: Mapping[str, Any]) -> None:
-        self._link = link
-        self.resource = resource
-        self._handle: int = opened["handle"]
-        self._generation = link.generation
+        super().__init__(link, resource, opened["handle"])
         self.settings: dict[str, Any] = {k: v for k, v in opened.items() if k != "handle"}
         self.dropped: int = 0
         self._received: deque[list[Any]] = deque()
         self._stream: asyncio.Task[EventStream] | None = None
-        self._closed = False
-
-    async def __aenter__(self) -> CanBus:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Close the interface at the agent. Its configuration stays, unless ``restore`` was asked. Idempotent."""
-        if self._closed:
-            return
-        self._closed = True
-        if not self._link.closed and self._link.generation == self._generation:
-            await self._link.request("CAN_INTERFACE_CLOSE", {"handle": self._handle})
+        await super().close()
         if self._stream is not None:
             with suppress(MyClerkError):
                 await (await self._stream).stop()
@@ -168,16 +156,6 @@ class CanBus:
         await stream.open("CAN_FRAME_RECEIVE", {"handle": self._handle})
         return stream
 
-    def _check(self) -> None:
-        if self._closed:
-            raise Conflict(f"{self.resource} was closed here; open it again")
-        if self._link.generation != self._generation:
-            raise SessionLost(f"the session that had {self.resource} open is gone; open it again")
-
-    async def _request(self, operation: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        self._check()
-        return await self._link.request(operation, {"handle": self._handle, **fields})
-
 
 class CanInterfaces:
     """The CAN interfaces of a board; ``board.can``."""
@@ -210,24 +188,15 @@ class CanInterfaces:
         """
         resource = interface if interface.startswith("can:") else f"can:{interface}"
         fields = {"resource": resource, **_reception(filters, joined, errors, receive_own)}
-        future, _ = self._link.send("CAN_INTERFACE_OPEN", fields)
-        try:
-            opened = await asyncio.shield(future)
-        except asyncio.CancelledError:  # it opens nevertheless: close it when it has
-            future.add_done_callback(self._close_orphan)
-            raise
-        bus = CanBus(self._link, resource, opened)
+        answer = await opened(self._link, "CAN_INTERFACE_OPEN", fields, CanBus.closing)
+        bus = CanBus(self._link, resource, answer)
         if settings:
             try:
                 await bus.configure(restore=restore, **{"up": True, **settings})
             except BaseException:
-                self._close_orphan(future)
+                self._link.post(CanBus.closing, {"handle": answer["handle"]})
                 raise
         return bus
-
-    def _close_orphan(self, future: asyncio.Future[dict[str, Any]]) -> None:
-        if not future.cancelled() and future.exception() is None and not self._link.closed:
-            self._link.post("CAN_INTERFACE_CLOSE", {"handle": future.result()["handle"]})
 
 
 def _reception(

@@ -2,70 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
 
-from myclerk_protocol.status import Conflict, LocalError, NotFound
+from myclerk_protocol.status import LocalError, NotFound
 
-from .errors import SessionLost
+from .held import Held, opened
 from .link import Link
 from .streams import EventStream
 
 EDGE_WINDOW = 8192
 """Edges that may be on their way: 0.8 s at 10 kHz. The agent keeps no more for a stream."""
 NANOSECONDS = 10**9
+RELEASE = "GPIO_LINE_RELEASE"
+"""Closes lines and PWM outputs."""
 
 
-class _Held:
-    """What lines and PWM outputs share: a handle at the agent that is released once."""
-
-    def __init__(self, link: Link, resource: str, handle: int) -> None:
-        self._link = link
-        self.resource = resource
-        self._handle = handle
-        self._generation = link.generation
-        self._closed = False
-
-    async def close(self) -> None:
-        """Release it at the agent. Idempotent."""
-        if self._closed:
-            return
-        self._closed = True
-        if not self._link.closed and self._link.generation == self._generation:
-            await self._link.request("GPIO_LINE_RELEASE", {"handle": self._handle})
-
-    def _check(self) -> None:
-        if self._closed:
-            raise Conflict(f"{self.resource} was released here; request it again")
-        if self._link.generation != self._generation:
-            raise SessionLost(f"the session that had requested {self.resource} is gone; request it again")
-
-    async def _request(self, operation: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        self._check()
-        return await self._link.request(operation, {"handle": self._handle, **fields})
-
-
-class Lines(_Held):
+class Lines(Held):
     """Lines of one chip that were requested together. Values are logical: True is active.
 
     ``offsets`` says which offset each line has; its keys are the lines as they were asked for, and are what
     the methods take and give.
     """
 
+    closing = RELEASE
+
     def __init__(self, link: Link, asked: Iterable[str | int], answer: Mapping[str, Any]) -> None:
         super().__init__(link, answer["chip"], answer["handle"])
         lines = answer["lines"]
         self.offsets: dict[str | int, int] = dict(zip(asked, (line["offset"] for line in lines), strict=True))
         self.names: dict[int, str] = {line["offset"]: line.get("name", "") for line in lines}
-
-    async def __aenter__(self) -> Lines:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.close()
 
     async def set(self, values: Mapping[str | int, bool]) -> None:
         """Set outputs, all at once: ``await lines.set({"LED": True, "RELAY": False})``.
@@ -109,18 +76,14 @@ class Lines(_Held):
             raise NotFound(f"{error.args[0]!r} is not among the lines that were requested here") from None
 
 
-class PwmOutput(_Held):
+class PwmOutput(Held):
     """A PWM output. ``state`` is what it does, as the agent said last: {source, period_ns, duty_ns, ...}."""
+
+    closing = RELEASE
 
     def __init__(self, link: Link, resource: str, answer: Mapping[str, Any]) -> None:
         super().__init__(link, resource, answer["handle"])
         self.state: dict[str, Any] = {key: value for key, value in answer.items() if key != "handle"}
-
-    async def __aenter__(self) -> PwmOutput:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.close()
 
     async def set(
         self,
@@ -200,7 +163,7 @@ class Gpio:
         resource = chips.pop() if chips else _resource(next(iter(wanted)), None)
         requested = [{"line": places[line][1], **own} for line, own in wanted.items()]
         fields = {"resource": resource, "lines": requested, "consumer": consumer, **settings}
-        answer = await self._open("GPIO_LINE_REQUEST", fields)
+        answer = await opened(self._link, "GPIO_LINE_REQUEST", fields, RELEASE)
         return Lines(self._link, wanted, answer)
 
     async def pwm(
@@ -232,24 +195,12 @@ class Gpio:
         }
         if fields["period_ns"] is None:
             raise LocalError("PWM needs a frequency or a period")
-        return PwmOutput(self._link, resource, await self._open("GPIO_PWM_CONFIGURE", fields))
+        answer = await opened(self._link, "GPIO_PWM_CONFIGURE", fields, RELEASE)
+        return PwmOutput(self._link, resource, answer)
 
     async def list(self) -> list[dict[str, Any]]:
         """The chips, each with name, label, path and line_names by offset."""
         return list((await self._link.request("GPIO_CHIP_LIST", {}))["chips"])
-
-    async def _open(self, operation: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        future, _ = self._link.send(operation, fields)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:  # it is opened nevertheless: release it then
-            future.add_done_callback(partial(_release_orphan, self._link))
-            raise
-
-
-def _release_orphan(link: Link, future: asyncio.Future[dict[str, Any]]) -> None:
-    if not future.cancelled() and future.exception() is None and not link.closed:
-        link.post("GPIO_LINE_RELEASE", {"handle": future.result()["handle"]})
 
 
 def _settings_by_line(

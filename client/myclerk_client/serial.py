@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from myclerk_protocol.status import Conflict, OperationTimeout
+from myclerk_protocol.status import MyClerkError, OperationTimeout
 
-from .errors import SessionLost
+from .held import Held, opened
 from .link import Link
 from .streams import ByteStream, EventStream
 
@@ -16,37 +17,25 @@ WRITE_CHUNK = 64 << 10
 """Bytes of one SERIAL_DATA_WRITE; a longer write is split, each part behind the answer to the one before."""
 
 
-class SerialPort:
+class SerialPort(Held):
     """An open serial port. Reading is from a stream that the agent pushes, so a byte costs no round trip.
 
     ``settings`` are the effective ones, as the kernel reports them.
     """
 
+    closing = "SERIAL_PORT_CLOSE"
+
     def __init__(self, link: Link, resource: str, opened: Mapping[str, Any]) -> None:
-        self._link = link
-        self.resource = resource
-        self._handle: int = opened["handle"]
-        self._generation = link.generation
+        super().__init__(link, resource, opened["handle"])
         self.settings: dict[str, Any] = {k: v for k, v in opened.items() if k != "handle"}
-        self._stream: ByteStream | None = None
-        self._opening: asyncio.Lock = asyncio.Lock()
-        self._closed = False
-
-    async def __aenter__(self) -> SerialPort:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.close()
+        self._stream: asyncio.Task[ByteStream] | None = None
 
     async def close(self) -> None:
         """Close the port at the agent. Idempotent."""
-        if self._closed:
-            return
-        self._closed = True
-        if not self._link.closed and self._link.generation == self._generation:
-            await self._link.request("SERIAL_PORT_CLOSE", {"handle": self._handle})
+        await super().close()
         if self._stream is not None:
-            await self._stream.stop()
+            with suppress(MyClerkError):
+                await (await self._stream).stop()
 
     async def configure(self, **settings: Any) -> dict[str, Any]:
         """Change settings, all or none; the effective ones. Names as in :meth:`SerialPorts.open`."""
@@ -113,7 +102,7 @@ class SerialPort:
         """Discard what waits in the kernel: "input" (and what has arrived here), "output" or "both"."""
         await self._request("SERIAL_CONTROL_SET", {"flush": which})
         if which != "output" and self._stream is not None:
-            self._stream.discard()
+            (await self._reader()).discard()
 
     async def lines(self) -> dict[str, Any]:
         """DTR, RTS, CTS, DSR, RI and DCD, bytes waiting, and the kernel's error counters where it has them."""
@@ -130,13 +119,21 @@ class SerialPort:
         await self._request("SERIAL_BREAK", {"duration": duration})
 
     async def _reader(self) -> ByteStream:
-        if self._stream is None:
-            async with self._opening:  # two readers share one stream
-                if self._stream is None:
-                    stream = ByteStream(self._link)
-                    await stream.open("SERIAL_DATA_READ", {"handle": self._handle, "stream": True})
-                    self._stream = stream
-        return self._stream
+        if self._stream is None:  # a task: a reader that gives up while it opens leaves it to the next one
+            self._check()
+            self._stream = asyncio.ensure_future(self._open())
+        stream = self._stream
+        try:
+            return await asyncio.shield(stream)
+        except MyClerkError:  # the next read may try again
+            if self._stream is stream:
+                self._stream = None
+            raise
+
+    async def _open(self) -> ByteStream:
+        stream = ByteStream(self._link)
+        await stream.open("SERIAL_DATA_READ", {"handle": self._handle, "stream": True})
+        return stream
 
     async def _collect(self, enough: Any, timeout: float | None, limit: int) -> bytes:
         stream = await self._reader()
@@ -158,13 +155,6 @@ class SerialPort:
             stream.unread(bytes(data))
             raise
 
-    async def _request(self, operation: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        if self._closed:
-            raise Conflict(f"{self.resource} was closed here; open it again")
-        if self._link.generation != self._generation:
-            raise SessionLost(f"the session that had {self.resource} open is gone; open it again")
-        return await self._link.request(operation, {"handle": self._handle, **fields})
-
 
 class SerialPorts:
     """The serial ports of a board; ``board.serial``."""
@@ -185,17 +175,10 @@ class SerialPorts:
         that the port's driver does not take.
         """
         resource = port if port.startswith("serial:") else f"serial:{port}"
-        future, _ = self._link.send("SERIAL_PORT_OPEN", {"resource": resource, **settings})
-        try:
-            opened = await asyncio.shield(future)
-        except asyncio.CancelledError:  # the port opens nevertheless: close it when it has
-            future.add_done_callback(self._close_orphan)
-            raise
-        return SerialPort(self._link, resource, opened)
-
-    def _close_orphan(self, future: asyncio.Future[dict[str, Any]]) -> None:
-        if not future.cancelled() and future.exception() is None and not self._link.closed:
-            self._link.post("SERIAL_PORT_CLOSE", {"handle": future.result()["handle"]})
+        fields = {"resource": resource, **settings}
+        return SerialPort(
+            self._link, resource, await opened(self._link, "SERIAL_PORT_OPEN", fields, SerialPort.closing)
+        )
 
 
 def _write(data: bytes, drain: bool, timeout: float | None) -> dict[str, Any]:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from myclerk_protocol.status import Conflict
-
-from .errors import SessionLost
+from .held import Held, opened
 from .link import Link
 
 
@@ -37,7 +34,7 @@ class SpiSegment:
         return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}
 
 
-class SpiDevice:
+class SpiDevice(Held):
     """An open SPI device.
 
     ``settings`` are those in force, as the board's kernel has them; ``buffer_size`` is how many bytes one transfer can
@@ -45,30 +42,14 @@ class SpiDevice:
     room for it without releasing chip select.
     """
 
+    closing = "SPI_DEVICE_CLOSE"
+
     def __init__(self, link: Link, resource: str, opened: Mapping[str, Any]) -> None:
-        self._link = link
-        self.resource = resource
-        self._handle: int = opened["handle"]
-        self._generation = link.generation
+        super().__init__(link, resource, opened["handle"])
         self.buffer_size: int = opened["buffer_size"]
         self.settings: dict[str, Any] = {
             k: v for k, v in opened.items() if k not in ("handle", "buffer_size")
         }
-        self._closed = False
-
-    async def __aenter__(self) -> SpiDevice:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the device at the agent. Idempotent."""
-        if self._closed:
-            return
-        self._closed = True
-        if not self._link.closed and self._link.generation == self._generation:
-            await self._link.request("SPI_DEVICE_CLOSE", {"handle": self._handle})
 
     async def configure(self, **settings: Any) -> dict[str, Any]:
         """Change settings, all or none; those in force. Names as in :meth:`SpiDevices.open`."""
@@ -93,13 +74,6 @@ class SpiDevice:
         """Receive ``size`` bytes while zeros are sent."""
         return bytes((await self._request("SPI_READ", {"size": size}))["data"])
 
-    async def _request(self, operation: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        if self._closed:
-            raise Conflict(f"{self.resource} was closed here; open it again")
-        if self._link.generation != self._generation:
-            raise SessionLost(f"the session that had {self.resource} open is gone; open it again")
-        return await self._link.request(operation, {"handle": self._handle, **fields})
-
 
 class SpiDevices:
     """The SPI devices of a board; ``board.spi``."""
@@ -120,14 +94,7 @@ class SpiDevices:
         holder, Unsupported for a setting that the controller cannot do.
         """
         resource = device if device.startswith("spi:") else f"spi:{device}"
-        future, _ = self._link.send("SPI_DEVICE_OPEN", {"resource": resource, **settings})
-        try:
-            opened = await asyncio.shield(future)
-        except asyncio.CancelledError:  # the device opens nevertheless: close it when it has
-            future.add_done_callback(self._close_orphan)
-            raise
-        return SpiDevice(self._link, resource, opened)
-
-    def _close_orphan(self, future: asyncio.Future[dict[str, Any]]) -> None:
-        if not future.cancelled() and future.exception() is None and not self._link.closed:
-            self._link.post("SPI_DEVICE_CLOSE", {"handle": future.result()["handle"]})
+        fields = {"resource": resource, **settings}
+        return SpiDevice(
+            self._link, resource, await opened(self._link, "SPI_DEVICE_OPEN", fields, SpiDevice.closing)
+        )

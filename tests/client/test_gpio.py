@@ -104,7 +104,7 @@ def test_lines_go_by_the_names_they_were_asked_for() -> None:
         await lines.set({"gpiochip0/5": 1, "A": False})
         await lines.close()
         await lines.close()
-        with pytest.raises(Exception, match="was released here"):
+        with pytest.raises(Exception, match="was closed here"):
             await lines.get()
 
     sent = asked(story)

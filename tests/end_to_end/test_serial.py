@@ -55,6 +55,20 @@ def test_a_megabyte_both_ways_arrives_whole(boards: KnownBoards, echo_port: str)
     on_board(boards, story)
 
 
+def test_a_reader_that_gives_up_while_it_opens_loses_nothing(boards: KnownBoards, echo_port: str) -> None:
+    async def story(board: Board) -> None:
+        for given_up_after in range(8):  # turns of the event loop: before, while and after the stream opens
+            async with await board.serial.open(echo_port) as port:
+                reading = asyncio.create_task(port.read())
+                for _ in range(given_up_after):
+                    await asyncio.sleep(0)
+                reading.cancel()
+                await port.write(b"not lost")
+                assert await port.read_exactly(8, timeout=10) == b"not lost"
+
+    on_board(boards, story)
+
+
 def test_a_dropped_connection_costs_nothing_but_time(boards: KnownBoards, echo_port: str) -> None:
     data = os.urandom(256 << 10)
 
