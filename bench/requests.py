@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,11 @@ from myclerk_client.known import KnownBoards
 
 from .board import connected, paired, running_agent
 from .driver import RESOURCE, client_operations
-from .machine import announced, desktop_core
+from .guest.contest import repeated
+from .guest.echo import EchoClient as PlainEcho
+from .guest.peers import SSHD, tunnels_through_ssh
+from .guest.quick import ECHO, SSH_ECHO
+from .machine import Placement, announced, desktop_core
 from .measure import (
     CPU,
     MEDIAN,
@@ -53,6 +59,9 @@ class _Pids:
     peer: int
 
 
+WITHOUT_SSHD = "OpenSSH's server is not installed here (apt install openssh-server): its rows are missing."
+
+
 def measure(settings: Settings) -> Section:
     """Requests per second and latencies at 1, 16 and 256 in flight; batches of 64 beside 64 requests."""
     section = Section("requests")
@@ -60,17 +69,39 @@ def measure(settings: Settings) -> Section:
         with (
             tempfile.TemporaryDirectory() as directory,
             announced("bench.msgpack_echo", placement.board) as (pid, port),
+            _tunnel(section, Path(directory), placement) as echoes,
             running_agent(Path(directory), placement.board) as agent,
             desktop_core(placement.desktop),
         ):
             boards = run(paired(agent, Path(directory) / "client"))
             pids = _Pids(agent.pid, pid)
-            run(_contest(settings, section, placement.name, pids, int(port), boards))
+            run(_contest(settings, section, placement.name, pids, int(port), boards, echoes))
     return section
 
 
+@contextmanager
+def _tunnel(section: Section, directory: Path, placement: Placement) -> Iterator[dict[str, PlainEcho]]:
+    """What people do today to be safe: a plaintext echo, and the same through ``ssh -L``."""
+    with announced("bench.guest.echo", placement.board) as (_, port), ExitStack() as stack:
+        echoes = {ECHO: PlainEcho(int(port))}
+        if shutil.which(SSHD):
+            _, (tunnel,) = stack.enter_context(tunnels_through_ssh(directory, placement, [int(port)]))
+            echoes[SSH_ECHO] = PlainEcho(tunnel)
+        else:
+            section.missing.append(WITHOUT_SSHD)
+        yield echoes
+        for client in echoes.values():
+            client.close()
+
+
 async def _contest(
-    settings: Settings, section: Section, placement: str, pids: _Pids, port: int, boards: KnownBoards
+    settings: Settings,
+    section: Section,
+    placement: str,
+    pids: _Pids,
+    port: int,
+    boards: KnownBoards,
+    echoes: Mapping[str, PlainEcho],
 ) -> None:
     peer = await connect(port)
     async with connected(boards, client_operations()) as board:
@@ -86,8 +117,12 @@ async def _contest(
                 SUBJECT: with_cpu(partial(pipelined, ask, in_flight, total), total, pids.subject),
                 PEER: with_cpu(partial(pipelined, peer.request, in_flight, total), total, pids.peer),
             }
+            if in_flight == 1:
+                contestants |= {name: repeated(e.round_trip, total) for name, e in echoes.items()}
             series = await in_turns(contestants, settings.rounds)
             _judge_requests(section, placement, f"{in_flight} in flight", series)
+            if in_flight == 1:
+                _judge_tunnel(section, placement, f"{in_flight} in flight", series)
         works = _batch_works(board, handle, ask, peer, settings.count(BATCHES))
         series = await in_turns(works, settings.rounds)
         _judge_batches(section, placement, series)
@@ -100,6 +135,15 @@ def _judge_requests(section: Section, placement: str, case: str, series: Series)
     share = section.compare(case, placement, series, PER_SECOND, SUBJECT, PEER)
     promise = f"{case}: at least half the requests per second of the {PEER}"
     section.judge(promise, placement, share, lambda value: value >= 0.5)
+
+
+def _judge_tunnel(section: Section, placement: str, case: str, series: Series) -> None:
+    section.compare(case, placement, series, PER_SECOND, SUBJECT, ECHO)
+    share = None
+    if SSH_ECHO in series:
+        share = section.compare(case, placement, series, PER_SECOND, SUBJECT, SSH_ECHO)
+    promise = f"{case}: twice the round trips per second of the {SSH_ECHO}"
+    section.judge(promise, placement, share, lambda value: value >= 2)
 
 
 def _judge_batches(section: Section, placement: str, series: Series) -> None:

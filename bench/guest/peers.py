@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import shutil
 import socket
 import subprocess
@@ -70,7 +71,7 @@ def peers(directory: Path, placement: Placement, can_interface: str) -> Iterator
         rgpiod = stack.enter_context(_rgpiod(directory, placement.board))
         can_remote = stack.enter_context(_can_remote(directory, placement.board, can_interface))
         targets = [echo.port, *([rgpiod.port] if rgpiod else [])]
-        ssh, tunnels = stack.enter_context(_tunnels(directory, placement, targets))
+        ssh, tunnels = stack.enter_context(tunnels_through_ssh(directory, placement, targets))
         ssh_rgpiod = tunnels[1] if rgpiod else None
         yield Peers(echo, msgpack_echo, ssh, tunnels[0], rgpiod, ssh_rgpiod, can_remote)
 
@@ -105,7 +106,7 @@ def _can_remote(directory: Path, core: int, interface: str) -> Iterator[Listener
 
 
 @contextmanager
-def _tunnels(
+def tunnels_through_ssh(
     directory: Path, placement: Placement, targets: list[int]
 ) -> Iterator[tuple[Listener, list[int]]]:
     """OpenSSH with its defaults, a local forwarding for each target: the connection, and the tunnels' ports."""
@@ -124,13 +125,15 @@ def _tunnels(
     }
     config = directory / "sshd_config"
     config.write_text("".join(f"{name} {value}\n" for name, value in options.items()))
-    Path("/run/sshd").mkdir(exist_ok=True)
+    user = getpass.getuser()
+    if user == "root":
+        Path("/run/sshd").mkdir(exist_ok=True)
     tunnels = [free_port() for _ in targets]
     forwardings = [
         f"-L127.0.0.1:{here}:127.0.0.1:{there}" for here, there in zip(tunnels, targets, strict=True)
     ]
     known = ["-oStrictHostKeyChecking=no", f"-oUserKnownHostsFile={directory}/known_hosts"]
-    identity = ["-i", str(directory / "user_key"), "-p", str(port), "root@127.0.0.1"]
+    identity = ["-i", str(directory / "user_key"), "-p", str(port), f"{user}@127.0.0.1"]
     with child([SSHD, "-D", "-e", "-f", str(config)], placement.board, log=log):
         await_port(port, log)
         client_log = directory / "ssh.log"
