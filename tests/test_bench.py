@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from board import image
+
 ROOT = Path(__file__).parent.parent
 SPREAD = {"median", "low", "high", "rounds"}
 SER2NET = shutil.which("ser2net", path="/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin")
@@ -26,7 +28,7 @@ WITHOUT_SER2NET = (
 
 
 def measured(
-    section: str, directory: Path, program: tuple[str, str] = ("-m", "bench")
+    section: str, directory: Path, program: tuple[str, str] = ("-m", "bench"), timeout: float = 100
 ) -> tuple[dict[str, Any], str]:
     """The one section of ``python -m bench SECTION --quick`` from its JSON, and what was printed."""
     path = directory / "results.json"
@@ -35,7 +37,7 @@ def measured(
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=timeout,
     )
     assert result.returncode == 0, result.stderr
     document = json.loads(path.read_text())
@@ -121,6 +123,27 @@ def test_memory_is_measured_before_and_with_sessions(tmp_path: Path) -> None:
     assert [row["case"] for row in section["rows"]] == ["after the start", "2 idle sessions"]
     assert all(set(row["metrics"]) == {"resident-mib"} for row in section["rows"])
     assert len(section["targets"]) == 2
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(bool(image.missing()), reason="the virtual board needs packages that are not installed")
+def test_buses_stand_beside_their_libraries_and_peers(tmp_path: Path) -> None:
+    section, _ = measured("buses", tmp_path, timeout=560)
+    check_numbers(section)
+    for case in (
+        "GPIO set",
+        "GPIO get",
+        "I2C byte, i2c-stub",
+        "I2C byte, i2c-tiny-usb",
+        "SPI 4 B",
+        "SPI 4 KiB",
+    ):
+        assert {"on the board itself", "myclerk", "myclerk, batches of 64"} <= contestants(section, case)
+    assert {ECHO_PEER, "64-byte echo", "64-byte echo through ssh -L"} <= contestants(section, "GPIO set")
+    for case in ("CAN echo", "CAN client to bus", "CAN bus to client, 8,000/s", "GPIO edges, 5,000/s"):
+        assert {"on the board itself", "myclerk"} <= contestants(section, case)
+    peers = {"rgpiod", "python-can-remote"} & {row["contestant"] for row in section["rows"]}
+    assert len(peers) + len(section["missing"]) == 2
 
 
 def test_an_unknown_kind_is_refused() -> None:
