@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint check board board-test bench operations vectors clean
+.PHONY: run test lint check board board-test deb bench operations vectors clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python tools/demo.py
@@ -28,6 +28,10 @@ board: $(VENV)/test.stamp
 
 board-test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest tests/board --board-arch $(ARCH)
+
+# The Debian packages, into dist/ (docs/install.md). Needs mmdebstrap, and nothing of Python but itself.
+deb:
+	$(PYTHON) tools/deb.py
 
 bench: $(VENV)/test.stamp
 	$(BIN)/python -m bench

@@ -13,7 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from myclerk_agent.drivers import installed
-from myclerk_agent.system import SystemOperations
+from myclerk_agent.service import SYSTEM_OPERATIONS
 from myclerk_drivers.base import Serving, served_by
 from myclerk_protocol.operations import OPERATIONS, Operation
 from myclerk_protocol.schema import Schema
@@ -28,12 +28,36 @@ SESSION_LAYER = frozenset({"session", "key"})
 COMMANDS = {
     "KEEPALIVE": "myclerk ping",
     "CLIENT_REGISTER": "myclerk pair",
-    "CLIENT_REVOKE": "myclerk-agent devices --revoke",
-    "CLIENT_LIST": "myclerk-agent devices",
+    "CLIENT_HEARTBEAT": "myclerk clients heartbeat",
+    "CLIENT_ASSIGN": "myclerk clients assign",
+    "CLIENT_REVOKE": "myclerk clients revoke",
+    "CLIENT_STATUS": "myclerk clients show",
+    "CLIENT_LIST": "myclerk clients list",
+    "CLIENT_INFO": "myclerk clients show",
+    "DEVICE_REQUEST_CREATE": "myclerk requests create",
+    "DEVICE_REQUEST_LIST": "myclerk requests list",
+    "DEVICE_REQUEST_DETAILS": "myclerk requests show",
+    "DEVICE_REQUEST_RESPOND": "myclerk requests approve",
+    "DEVICE_REQUEST_CANCEL": "myclerk requests cancel",
+    "ACL_SET": "myclerk access group",
+    "ACL_GET": "myclerk access show",
+    "ACL_GRANT": "myclerk access grant",
+    "ACL_REVOKE": "myclerk access revoke",
+    "DEVICE_CONFIGURE": "myclerk access share",
+    "DEVICE_DISCOVER": "myclerk devices --all",
     "DEVICE_LIST": "myclerk devices",
+    "DEVICE_SUBSCRIBE": "myclerk devices --watch",
+    "DEVICE_UNSUBSCRIBE": "myclerk devices --watch",
     "DEVICE_CAPABILITIES": "myclerk operations",
     "DEVICE_LOCK": "myclerk lock",
-    "DEVICE_UNLOCK": "myclerk lock",
+    "DEVICE_UNLOCK": "myclerk unlock",
+    "STREAM_START": "myclerk serial join",
+    "STREAM_DATA": "myclerk serial join",
+    "ROUTE_CREATE": "myclerk routes create",
+    "ROUTE_DELETE": "myclerk routes delete",
+    "ROUTE_LIST": "myclerk routes list",
+    "ROUTE_MODIFY": "myclerk routes modify",
+    "ROUTE_PRIORITY": "myclerk routes priority",
     "GPIO_CHIP_LIST": "myclerk gpio detect",
     "GPIO_LINE_INFO": "myclerk gpio info",
     "GPIO_LINE_REQUEST": "myclerk gpio set",
@@ -51,6 +75,17 @@ COMMANDS = {
     "CAN_FRAME_SEND": "myclerk can send",
     "CAN_FRAME_RECEIVE": "myclerk can dump",
     "CAN_ERROR_STATUS": "myclerk can status",
+    "USB_DEVICE_LIST": "myclerk usb list",
+    "USB_DEVICE_ATTACH": "myclerk usb attach",
+    "USB_DEVICE_DETACH": "myclerk usb attach",
+    "USB_CONTROL_TRANSFER": "myclerk usb attach",
+    "USB_BULK_TRANSFER": "myclerk usb attach",
+    "USB_INTERRUPT_TRANSFER": "myclerk usb attach",
+    "USB_ISOCHRONOUS_TRANSFER": "myclerk usb attach",
+    "USB_SET_CONFIGURATION": "myclerk usb attach",
+    "USB_SET_INTERFACE": "myclerk usb attach",
+    "USB_CLEAR_HALT": "myclerk usb attach",
+    "USB_RESET": "myclerk usb attach",
     "SERIAL_PORT_LIST": "myclerk serial list",
     "SERIAL_PORT_OPEN": "myclerk serial console",
     "SERIAL_PORT_CLOSE": "myclerk serial console",
@@ -68,6 +103,22 @@ COMMANDS = {
     "ONEWIRE_SKIP_ROM": "myclerk w1 read --steps",
     "ONEWIRE_READ": "myclerk w1 temp",
     "ONEWIRE_WRITE": "myclerk w1 write",
+    "GSM_MODEM_INIT": "myclerk modem init",
+    "GSM_MODEM_STATUS": "myclerk modem status",
+    "GSM_NETWORK_REG": "myclerk modem network",
+    "GSM_SIGNAL_QUALITY": "myclerk modem signal",
+    "GSM_SMS_SEND": "myclerk sms send",
+    "GSM_SMS_RECEIVE": "myclerk sms receive",
+    "GSM_SMS_LIST": "myclerk sms list",
+    "GSM_SMS_DELETE": "myclerk sms delete",
+    "GSM_USSD_SEND": "myclerk modem ussd",
+    "GSM_USSD_RESPONSE": "myclerk modem ussd",
+    "GSM_GNSS_ENABLE": "myclerk gnss on",
+    "GSM_GNSS_POSITION": "myclerk gnss position",
+    "GSM_GNSS_CONFIG": "myclerk gnss config",
+    "GSM_VOICE_DIAL": "myclerk call dial",
+    "GSM_VOICE_HANGUP": "myclerk call hangup",
+    "GSM_VOICE_ANSWER": "myclerk call answer",
     "I2C_BUS_LIST": "myclerk i2c list",
     "I2C_BUS_SCAN": "myclerk i2c detect",
     "I2C_TRANSFER": "myclerk i2c transfer",
@@ -99,7 +150,8 @@ COLUMNS = ("code", "operation", "served by", "access", "schema", "client call", 
 
 def servings() -> dict[str, tuple[str, Serving]]:
     """Who serves each operation: name -> (driver or "agent", marking)."""
-    found = {name: ("agent", serving) for name, (_, serving) in served_by(SystemOperations).items()}
+    own = (served for owner in SYSTEM_OPERATIONS for served in served_by(owner).items())
+    found = {name: ("agent", serving) for name, (_, serving) in own}
     for driver_name, point in installed().items():
         driver = point.load()
         for owner in (driver, *driver.handles):
@@ -112,7 +164,7 @@ def client_calls(directory: Path = CLIENT) -> dict[str, str]:
     """The public client method in which each operation's name stands: "SerialPort.write"."""
     calls: dict[str, str] = {}
     names = {operation.name for operation in OPERATIONS}
-    for path in sorted(directory.glob("*.py")):
+    for path in sorted((*directory.glob("*.py"), *directory.glob("usb/*.py"))):
         for owner in ast.walk(ast.parse(path.read_text())):
             if not isinstance(owner, ast.ClassDef):
                 continue

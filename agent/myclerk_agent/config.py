@@ -32,6 +32,7 @@ __all__ = [
     "Log",
     "Security",
     "Server",
+    "Sharing",
     "Source",
     "State",
     "check_driver_settings",
@@ -52,6 +53,7 @@ class Server:
         Address("0.0.0.0", 5657),  # noqa: S104 (the agent's purpose is to be reached)
         Address("::", 5657),
     )
+    announce: Annotated[bool, checks.boolean] = True
     unix_socket: Annotated[Path | None, checks.optional_path] = Path("/run/myclerk/agent.sock")
     unix_users: Annotated[tuple[int, ...], checks.many(checks.user)] = ()
     connections: Annotated[int, checks.whole(1, 65536)] = 64
@@ -75,6 +77,13 @@ class Security:
     ticket_lifetime: Annotated[int, checks.whole(60, 86400)] = 86400
     allow_requests_without_pin: Annotated[bool, checks.boolean] = False
     minimum_tiers: Annotated[Mapping[str, int], checks.tiers] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """``[access]``: what is shared, by names of resources in which ``*`` stands for any characters."""
+
+    shared: Annotated[tuple[str, ...], checks.many(checks.pattern)] = ("*",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,7 @@ class Config:
 
     server: Server = field(default_factory=Server)
     security: Security = field(default_factory=Security)
+    access: Sharing = field(default_factory=Sharing)
     state: State = field(default_factory=State)
     log: Log = field(default_factory=Log)
     compression: Compression = field(default_factory=Compression)
@@ -132,6 +142,7 @@ class Config:
 SECTIONS: Mapping[str, type[Any]] = {
     "server": Server,
     "security": Security,
+    "access": Sharing,
     "state": State,
     "log": Log,
     "compression": Compression,

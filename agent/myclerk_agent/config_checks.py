@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from .access import check_pattern
+
 T = TypeVar("T")
 
 
@@ -107,6 +109,14 @@ def absolute_path(value: Any) -> Path:
 def optional_path(value: Any) -> Path | None:
     """A path that begins with ``/``, or ``""`` for none."""
     return None if value == "" else absolute_path(value)
+
+
+def pattern(value: Any) -> str:
+    """The name of a resource; ``*`` in it stands for any characters."""
+    try:
+        return check_pattern(text(value))
+    except ValueError:
+        raise Unfit("the name of a resource, perhaps with * for any characters", value) from None
 
 
 def user(value: Any) -> int:

@@ -129,6 +129,7 @@ class Connection(asyncio.Protocol):
     def serve(self, holdings: Holdings) -> None:
         """The connection is authenticated: from now on requests are served for ``holdings``."""
         self.holdings = holdings
+        holdings.peer = self.name
         if isinstance(self._session, AgentSession):
             self._session.on_request = partial(self._service.dispatcher.handle, holdings)
         if self.on_authenticated is not None:

@@ -11,30 +11,35 @@ from pathlib import Path
 
 from myclerk_protocol.status import ServiceUnavailable
 
-BUSY_TIMEOUT = 5.0
-"""Seconds to wait for another process's transaction."""
-
-SETTINGS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF")
+PATIENCE = 5.0
+"""Seconds to wait for another process's transaction, where nothing else waits meanwhile."""
 
 
 class StoreError(ServiceUnavailable):
     """The database cannot be read or written: the disk is full or broken, or the file is none of ours."""
 
 
+class StoreBusy(StoreError):
+    """Another process is writing and does not finish; nothing was changed, and it can be tried again."""
+
+
 class Database:
     """A SQLite file in WAL mode, synchronised to the disk at every commit. For one thread.
 
     ``migrations[n]`` holds the statements that bring a file of ``user_version`` n to n + 1. The file is made
-    with mode 0600 where there is none. Raises StoreError, also for a file that a newer version wrote.
+    with mode 0600 where there is none. Once it is open a transaction waits ``patience`` seconds for that of
+    another process, then raises StoreBusy; reading waits for nobody. Raises StoreError, also for a file that
+    a newer version wrote.
     """
 
-    def __init__(self, path: Path, migrations: Sequence[str]) -> None:
+    def __init__(self, path: Path, migrations: Sequence[str], patience: float = PATIENCE) -> None:
         with _translated(sqlite3.Error, OSError), _exclusive(path.parent):
             if not path.exists():
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            self._connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
+            self._connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
             try:
                 self._prepare(migrations)
+                self._connection.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}").fetchall()
             except BaseException:
                 self._connection.close()
                 raise
@@ -59,6 +64,16 @@ class Database:
         """The rows that a SELECT gives, outside any transaction."""
         with _translated(sqlite3.Error):
             return self._connection.execute(query, parameters).fetchall()
+
+    def backup(self, path: Path) -> None:
+        """Copy the database as it is now to a new file at ``path``."""
+        with _translated(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as copy:
+            self._connection.backup(copy)
+
+    def restore(self, path: Path) -> None:
+        """Put the contents of the database at ``path``, brought up to date already, in the place of all there is."""
+        with _translated(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as source:
+            source.backup(self._connection)
 
     def data_version(self) -> int:
         """A number that changes when another connection has changed the file."""
@@ -89,6 +104,8 @@ def _translated(*errors: type[Exception]) -> Iterator[None]:
     try:
         yield
     except errors as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            raise StoreBusy("Another command is changing the agent's database; try again") from error
         raise StoreError(f"The agent's database failed: {error}") from error
 
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from myclerk_drivers.base import Access, Driver, Handle, Resource, Serving, Stream, served_by
 from myclerk_protocol import payloads
@@ -24,20 +24,28 @@ from myclerk_protocol.status import (
     Forbidden,
     InternalError,
     NotFound,
+    OperationError,
     TooMany,
     Unsupported,
     error_fields,
 )
 
-from .audit import Audit
+from .about import about
+from .access import access_name
+from .audit import Audit, origin
 from .faults import translate
-from .resources import Holdings, ResourceTable
+from .inventory import Inventory, Unseen, absent
+from .permission import readable, require
+from .resources import Holdings
 from .streams import AgentStream
+from .table import ResourceTable
 from .workers import Lane, Worker
 
 log = logging.getLogger("myclerk.dispatch")
 
 Served = Callable[..., Any]
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -65,16 +73,23 @@ class Binding:
     closes: bool = False
     simple: bool = False
     need: int = 0
+    kind: str | None = None
 
     def __post_init__(self) -> None:
         self.need = 1 << self.access
+        self.kind = self.driver.kind if self.driver is not None else None
         special = self.serving.slow or self.serving.audit or self.streams or self.opens or self.closes
-        self.simple = not special
+        self.simple = not special and self.target != "driver"
 
     @property
     def shared(self) -> bool:
         """Whether what this operation opens may be open several times."""
         return self.driver is not None and any(handle.shared for handle in self.driver.handles)
+
+    @property
+    def takes(self) -> bool:
+        """Whether it keeps others off the resource, and so off what hangs on that."""
+        return self.opens and not self.shared
 
 
 @dataclass(slots=True)
@@ -95,7 +110,7 @@ class Call:
     @property
     def target(self) -> str:
         """What it is done to, for errors and the audit log."""
-        return _target(self.resource, self.fields)
+        return about(self.resource, self.fields)
 
     @property
     def size(self) -> int:
@@ -119,8 +134,9 @@ class Dispatcher:
         self._minimum_tiers = dict(minimum_tiers or {})
         self._bindings: dict[int, Binding] = {}
         self._lanes: dict[str, Lane] = {}
-        self.drivers: dict[str, Driver] = {}
-        self.table = ResourceTable(self._parent_of, lambda: asyncio.get_running_loop().time())
+        self.inventory = Inventory()
+        self.drivers = self.inventory.drivers
+        self.table = ResourceTable(self.inventory.parent_of)
 
     # -- binding -------------------------------------------------------------------------------------------
 
@@ -185,9 +201,10 @@ class Dispatcher:
             request,
             response,
             handle_type,
-            streams="credit_to" in {field.name for field in request.fields} and target != "system",
+            streams="credit_to" in {field.name for field in request.fields}
+            and operation_name != "STREAM_CONFIGURE",
             opens=target == "resource" and "handle" in {field.name for field in response.fields},
-            closes=operation_name.endswith(("_CLOSE", "_RELEASE")) and target == "handle",
+            closes=operation_name.endswith(("_CLOSE", "_RELEASE", "_DETACH")) and target == "handle",
         )
 
     def _request_keys(self, operation_name: str) -> set[str]:
@@ -203,23 +220,33 @@ class Dispatcher:
 
     def resources(self) -> list[Resource]:
         """Everything that all drivers offer now."""
-        return [resource for driver in self.drivers.values() for resource in driver.resources()]
+        return list(self.inventory)
 
     def find(self, name: str, driver: Driver | None = None) -> Resource:
         """The resource of that name (any of its names). Raises NotFound, BadRequest for another kind."""
-        kind = name.partition(":")[0]
-        owner = self.drivers.get(kind)
-        if driver is not None and owner is not driver:
-            raise BadRequest(f"`resource` must name a {driver.kind}: resource, not {name!r}", key="resource")
-        found = owner.find(name) if owner is not None else None
-        if found is None:
-            raise NotFound(f"there is no {name} here; `myclerk devices` lists what there is", key="resource")
-        return found
+        return self.inventory.find(name, driver)
 
-    def _parent_of(self, name: str) -> str | None:
-        driver = self.drivers.get(name.partition(":")[0])
-        resource = driver.find(name) if driver is not None else None
-        return resource.parent if resource is not None else None
+    def permitted(self, holdings: Holdings, name: str, need: Access, what: str) -> Resource:
+        """The resource of that name, if the session may do ``what`` with it, which needs ``need``.
+
+        Raises as :meth:`find`; Forbidden, or NotFound where the session must not know that it is there.
+        """
+        resource = self.find(name)
+        self.require(holdings, (resource,), need, what, name)
+        return resource
+
+    def require(
+        self,
+        holdings: Holdings,
+        parts: Sequence[Resource],
+        need: Access,
+        what: str,
+        name: str,
+        *,
+        below: bool = False,
+    ) -> None:
+        """:func:`.permission.require` for a session."""
+        require(self.inventory, holdings.rights, parts, need, what, name, below=below)
 
     # -- serving -------------------------------------------------------------------------------------------
 
@@ -236,20 +263,30 @@ class Dispatcher:
             fields = binding.request.decode(request.payload)
             target = binding.target
             if target == "handle":
-                handle = holdings.handle(fields.pop("handle"))
+                number = fields.pop("handle")
+                handle = holdings.handle(number)
                 resource = handle.resource
+                if not binding.need & holdings.granted[number]:
+                    self.require(
+                        holdings, handle.parts, binding.access, binding.operation.name, resource.name
+                    )
                 if not isinstance(handle, binding.handle_type):
                     raise BadRequest(f"{binding.operation.name} does not fit {resource.name}", key="handle")
                 method = getattr(handle, binding.name)
             else:
                 handle, method = None, binding.method
                 if target == "resource":
-                    resource = self.find(fields.pop("resource"), binding.driver)
+                    name = fields.pop("resource")
+                    resource = self.inventory.find(name, binding.driver)
                     method = partial(method, resource)
-                elif target == "system":
-                    method = partial(method, holdings)
-            if not binding.need & holdings.rights.granted:
-                raise _access_refused(binding, resource)
+                    same = holdings.rights.of_kind(resource.kind)
+                    if same is None or not binding.need & same or binding.takes:
+                        self._check_access(holdings, binding, resource, fields, name)
+                else:
+                    if not holdings.rights.at_large(binding.access, binding.kind):
+                        raise _nothing_granted(binding)
+                    if target == "system":
+                        method = partial(method, holdings)
             if resource is not None and self._waits(holdings, binding, resource, handle, fields):
                 call = Call(holdings, request, binding, resource, handle, method, fields)
                 self._wait(call, self._lanes[resource.name])
@@ -262,7 +299,24 @@ class Dispatcher:
             else:
                 self._start(Call(holdings, request, binding, resource, handle, method, fields))
         except Exception as error:
-            self._fail(holdings, request, binding, _target(resource, fields), error)
+            self._fail(holdings, request, binding, about(resource, fields), error)
+
+    def _check_access(
+        self,
+        holdings: Holdings,
+        binding: Binding,
+        resource: Resource,
+        fields: Mapping[str, Any],
+        name: str,
+    ) -> None:
+        """Raise Forbidden, or NotFound, unless the session may do this with what it uses of a resource."""
+        try:
+            parts = _parts(binding, resource, None, fields)
+        except OperationError:
+            if not holdings.rights.sees(resource):  # what is wrong would tell that it is there
+                raise absent(name, Unseen) from None
+            raise
+        self.require(holdings, parts, binding.access, binding.operation.name, name, below=binding.takes)
 
     def _waits(
         self,
@@ -273,12 +327,12 @@ class Dispatcher:
         fields: Mapping[str, Any],
     ) -> bool:
         """Check locks and claims on what the request uses; whether a slow request runs on its resource."""
-        check_lock = self.table.locked and binding.access is not Access.READ
+        check_lock = self.table.locked and (binding.access is not Access.READ or self.table.secluded)
         check_claims = binding.opens and not binding.shared
         if check_lock or check_claims:
             for part in _parts(binding, resource, handle, fields):
                 if check_lock:
-                    self.table.check_lock(holdings, part)
+                    self.table.check_lock(holdings, part, reading=binding.access is Access.READ)
                 if check_claims:  # says who holds it, where the kernel would say EBUSY
                     self.table.check_claims(holdings, part)
         return bool(self._lanes) and (lane := self._lanes.get(resource.name)) is not None and lane.busy
@@ -315,12 +369,15 @@ class Dispatcher:
         if holdings.released:
             raise Conflict("the session ended before this was done")
         if handle is not None and handle not in holdings.handles.values():
-            raise NotFound("the handle was closed meanwhile", key="handle")
-        if not call.binding.need & holdings.rights.granted:
-            raise _access_refused(call.binding, call.resource)
-        if call.resource is not None and call.binding.access is not Access.READ and self.table.locked:
-            for part in _parts(call.binding, call.resource, handle, call.fields):
-                self.table.check_lock(holdings, part)
+            raise holdings.taken(handle) or NotFound("the handle was closed meanwhile", key="handle")
+        binding, resource = call.binding, call.resource
+        if resource is None:
+            return
+        if handle is not None:
+            self.require(holdings, handle.parts, binding.access, binding.operation.name, resource.name)
+        else:
+            self._check_access(holdings, binding, resource, call.fields, resource.name)
+        self._waits(holdings, binding, resource, handle, call.fields)
 
     def _returned(self, call: Call, result: Any) -> None:
         """A method has returned: finish now, or when what it returned has been awaited."""
@@ -338,7 +395,8 @@ class Dispatcher:
                 raise Conflict("the session ended before this was done")
             self._finish(call, future.result())
         except Exception as error:
-            self._fail(call.holdings, call.request, call.binding, call.target, error)
+            lost = call.holdings.taken(call.handle) if call.handle is not None else None
+            self._fail(call.holdings, call.request, call.binding, call.target, lost or error)
 
     def _finish(self, call: Call, result: Any) -> None:
         holdings, request, binding = call.holdings, call.request, call.binding
@@ -346,11 +404,13 @@ class Dispatcher:
         target = call.target if call.handle is None else _held_by(call.handle)
         if isinstance(result, Handle):
             target = _held_by(result)
-            number = holdings.add_handle(result)
+            number = holdings.add_handle(result, binding.access)
             result = {"handle": number, **result.describe()}
         elif isinstance(result, Stream):
             stream = self._open_stream(call, result)
-            result = None
+            result = result.describe()
+        elif binding.driver is not None and binding.target == "driver":
+            result = readable(holdings.rights, binding.driver, result)
         if binding.closes and call.handle is not None:
             holdings.close_handle(next((n for n, h in holdings.handles.items() if h is call.handle), 0))
         if binding.serving.audit:
@@ -370,6 +430,9 @@ class Dispatcher:
             credit_to=call.credit_to,
             compress=call.compress,
         )
+        if call.resource is not None:
+            stream.parts = tuple(_parts(call.binding, call.resource, call.handle, call.fields))
+            stream.access = call.binding.access
         if request.version == 0 or request.request_id == 0:
             stream.close()
             raise Unsupported("a stream needs a version 1 request with a Request ID")
@@ -384,14 +447,23 @@ class Dispatcher:
         failure = translate(error, target)
         if isinstance(failure, InternalError):
             log.error("%s failed unexpectedly", request.operation.name, exc_info=error)
-        if binding is not None and (binding.serving.audit or isinstance(failure, Forbidden)):
-            self._record(holdings, binding, target, failure.status.name.lower())
+        refused = isinstance(failure, Forbidden | Unseen)
+        if binding is not None and (binding.serving.audit or refused):
+            self._record(holdings, binding, target, "forbidden" if refused else failure.status.name.lower())
         if request.request_id or request.version == 0:
             holdings.record.respond(request, payloads.pack(error_fields(failure)), failed=True)
 
     def _record(self, holdings: Holdings, binding: Binding, target: str, outcome: str) -> None:
         actor = holdings.record.device or holdings.rights.description
-        self._audit.record(actor, binding.operation.name, target, outcome)
+        self._audit.record(actor, binding.operation.name, target, outcome, **origin(holdings))
+
+    def in_turn(self, name: str, function: Callable[[], T]) -> asyncio.Future[T]:
+        """Run a call that may block on the worker thread of a resource, behind what was asked of it before."""
+        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        lane = self._lane(name)
+        job = partial(lane.submit, function, partial(_hand_over, outcome))
+        lane.wait(job) if lane.busy else job()
+        return outcome
 
     def _lane(self, name: str) -> Lane:
         lane = self._lanes.get(name)
@@ -407,13 +479,22 @@ class Dispatcher:
             lane.close()
 
 
+def _hand_over(outcome: asyncio.Future[Any], done: asyncio.Future[Any]) -> None:
+    error = done.exception()
+    if error is None:
+        outcome.set_result(done.result())
+    else:
+        outcome.set_exception(error)
+
+
 def _parts(
     binding: Binding, resource: Resource, handle: Handle | None, fields: Mapping[str, Any]
 ) -> Sequence[Resource]:
-    """What of ``resource`` a request uses."""
+    """What of ``resource`` a request uses: never nothing."""
     if handle is not None:
         return handle.parts
-    return binding.driver.parts_of(resource, fields) if binding.driver is not None else (resource,)
+    parts = binding.driver.parts_of(resource, fields) if binding.driver is not None else ()
+    return parts or (resource,)
 
 
 def _held_by(handle: Handle) -> str:
@@ -421,18 +502,11 @@ def _held_by(handle: Handle) -> str:
     return " ".join(part.name for part in handle.parts)
 
 
-def _target(resource: Resource | None, fields: Mapping[str, Any]) -> str:
-    """A resource's name, or what an operation of the agent itself names: a resource, a device, a session."""
-    if resource is not None:
-        return resource.name
-    return str(fields.get("resource") or fields.get("client") or fields.get("session_id") or "")
-
-
 def _tier_too_low(binding: Binding) -> Forbidden:
     tier = binding.minimum_tier
     return Forbidden(f"{binding.operation.name} needs tier {tier} or above on this agent", required_tier=tier)
 
 
-def _access_refused(binding: Binding, resource: Resource | None) -> Forbidden:
-    where = f" to {resource.name}" if resource else ""
-    return Forbidden(f"{binding.operation.name} needs {binding.access.name.lower()} access{where}")
+def _nothing_granted(binding: Binding) -> Forbidden:
+    where = "some resource" if binding.driver is None else f"{binding.driver.kind}: resources"
+    return Forbidden(f"{binding.operation.name} needs {access_name(binding.access)} access to {where}")

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from myclerk_protocol import signatures
 from myclerk_protocol.environment import Environment
-from myclerk_protocol.mesh import pin, udf
+from myclerk_protocol.mesh import messages, pin, udf
+from myclerk_protocol.mesh.authorities import AdministratorKey, Authority
 from myclerk_protocol.mesh.catalog import CatalogedDevice
+from myclerk_protocol.mesh.connections import Connection, connect, parse_connection
 from myclerk_protocol.mesh.profiles import (
-    Connection,
     Identity,
     Profile,
     ProfileKind,
     check_pq_public,
-    connect,
-    parse_connection,
     parse_profile,
     verify_client,
 )
-from myclerk_protocol.signatures import Ed448Key
 from myclerk_protocol.status import BadRequest, Conflict, Forbidden, NotFound, Unauthorized
 
 from .log import clean, event
@@ -45,37 +44,38 @@ class Registration:
     """The judgement of a CLIENT_REGISTER that is no error.
 
     ``fields`` are the answer's, by Python name, without those of the ticket; "Accept" authenticates the
-    session as ``fingerprint``. ``repeat`` (with "Pending") says that the device was told so before: its
-    answer is held back until the decision.
+    session as ``fingerprint``.
     """
 
     result: Literal["Accept", "Reject", "Pending"]
     fingerprint: str
     fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    repeat: bool = False
 
 
 class Enrolment:
     """Judges registrations for one agent. Runs on the event loop; a call takes about a millisecond.
 
-    ``administrator`` signs the connection assertions and is the key that ``identity`` names for this.
-    ``without_pin`` lets devices ask without a PIN. ``post_quantum`` pins the ML-DSA-65 keys of devices, where
-    these can be verified here. ``on_decision`` is called with a fingerprint when its request was decided.
+    ``administrator`` signs the connection assertions and is the key that ``identity`` names for this; those
+    of ``further`` administrators are believed too. ``without_pin`` lets devices ask without a PIN.
+    ``post_quantum`` pins the ML-DSA-65 keys of devices, where these can be verified here. ``on_decision`` is
+    called with a fingerprint when its request was decided.
     """
 
     def __init__(
         self,
         identity: Identity,
-        administrator: Ed448Key,
+        administrator: AdministratorKey,
         store: Store,
         environment: Environment,
         *,
+        further: Sequence[Authority] = (),
         without_pin: bool = False,
         post_quantum: bool = True,
     ) -> None:
         self.on_decision: list[Callable[[str], None]] = []
         self._identity = identity
         self._administrator = administrator
+        self._believed = (administrator.public, *(authority.public for authority in further))
         self._store = store
         self._environment = environment
         self._without_pin = without_pin
@@ -140,7 +140,7 @@ class Enrolment:
         if "connection" not in request:
             signer = udf.compact(udf.key_fingerprint(self._administrator.public))
             raise Unauthorized("this device is not enrolled here", administrator=signer)
-        assertion = parse_connection(_required(request, "connection", bytes), self._administrator.public)
+        assertion = parse_connection(_required(request, "connection", bytes), *self._believed)
         if not udf.same(assertion.subject, fingerprint):
             raise Unauthorized("`connection` admits another device")
         pinned = self._check_keys(assertion, request, transcript)
@@ -167,7 +167,7 @@ class Enrolment:
             profile.fingerprint, profile.raw, profile.public_key, pinned, clean(profile.description)
         )
         if asked.pin_id is None or asked.pin_witness is None:
-            return self._enrol_without_pin(applicant, profile)
+            return self._enrol_without_pin(applicant, profile, asked)
         salted = self._check_pin(asked.pin_id, asked.pin_witness, profile, transcript)
         witness = pin.agent_witness(salted, transcript, self._identity.profile.raw, asked.pin_witness)
         try:
@@ -176,47 +176,78 @@ class Enrolment:
             raise Unauthorized(REVOKED) from None
         except (NotFound, Conflict):
             raise Unauthorized(pin.NOT_ACCEPTED) from None
-        return self._accepted(device, profile, agent_witness=witness)
+        return self._accepted(device, profile, asked, agent_witness=witness)
 
     def _check_pin(self, pin_id: str, shown: bytes, profile: Profile, transcript: bytes) -> str:
-        """saltedPIN, once the client proved to know the PIN. An unknown PinId costs the same computation."""
+        """saltedPIN, once the client proved to know the PIN. An unknown PinId costs the same computation.
+
+        The PIN of the board's label admits nobody to a board that has admitted another device.
+        """
         known = self._store.find_pin(udf.compact(pin_id))
         salted = self._decoy if known is None else udf.present(udf.Kind.AUTHENTICATOR, known.salted_pin)
         pin.check_witness(salted, self._account, transcript, profile.raw, shown)
-        if known is None:
+        if known is None or (known.expires_at == math.inf and self._admitted_another(profile.fingerprint)):
             raise Unauthorized(pin.NOT_ACCEPTED)
         return salted
 
-    def _enrol_without_pin(self, applicant: Applicant, profile: Profile) -> Registration:
+    def _admitted_another(self, fingerprint: str) -> bool:
+        return any(device.fingerprint != fingerprint for device in self._store.devices())
+
+    def _enrol_without_pin(
+        self, applicant: Applicant, profile: Profile, asked: pin.ConnectionRequest
+    ) -> Registration:
         """No PIN: a repeat of a device that is admitted already, or a request for an administrator."""
         device = self._store.device(applicant.fingerprint)
         if device is not None:
-            return self._accepted(device, profile)
+            return self._accepted(device, profile, asked)
         if not self._without_pin:
             raise Unauthorized(pin.NOT_ACCEPTED)
-        known = self._store.find_request(applicant.fingerprint)
-        request = known or self._store.request(applicant)
+        now = self._environment.wall()
+        request = self._store.find_request(applicant.fingerprint)
+        if request is None:
+            request = self._note_request(applicant, profile, asked)
         result: Literal["Reject", "Pending"] = "Pending" if request.rejected_at is None else "Reject"
         if result == "Pending":
             self._waiting.add(applicant.fingerprint)
-        if known is None:
-            event(log, logging.WARNING, "device asks for admission", device=applicant.fingerprint)
-        return Registration(result, applicant.fingerprint, {"result": result}, repeat=known is not None)
+        said = messages.respond(asked, result, self._administrator, now)
+        answer: dict[str, Any] = {"result": result, "response": said}
+        if result == "Pending":
+            answer["acknowledgement"] = request.acknowledgement
+        return Registration(result, applicant.fingerprint, answer)
 
-    def _accepted(self, device: Device, profile: Profile, **fields: Any) -> Registration:
+    def _note_request(self, applicant: Applicant, profile: Profile, asked: pin.ConnectionRequest) -> Request:
+        environment, host = self._environment, self._identity.key
+        made = messages.acknowledge(environment.random, environment.wall(), asked, profile, host)
+        request = self._store.request(applicant, made.raw)
+        event(
+            log, logging.WARNING, "device asks for admission", device=applicant.fingerprint,
+            witness=made.witness,
+        )  # fmt: skip
+        return request
+
+    def _accepted(
+        self, device: Device, profile: Profile, asked: pin.ConnectionRequest, **fields: Any
+    ) -> Registration:
         """The answer to an admitted device. One that shows another profile than it enrolled with is refused:
         its stored ML-DSA-65 key would not have been asked for.
         """
         if device.revoked_at is not None or device.profile != profile.raw:
             raise Unauthorized(pin.NOT_ACCEPTED)
-        assertion = connect(profile, self._administrator, self._environment.wall())
+        now = self._environment.wall()
+        assertion = connect(profile, self._administrator, now)
         entry = CatalogedDevice(
             host=self._identity.profile,
             device=profile,
             connection=parse_connection(assertion, self._administrator.public),
         )
         event(log, logging.INFO, "device admitted", device=device.fingerprint, description=device.description)
-        answer = {"result": "Accept", "connection": assertion, "device": entry.to_bytes(), **fields}
+        answer = {
+            "result": "Accept",
+            "connection": assertion,
+            "device": entry.to_bytes(),
+            "response": messages.respond(asked, "Accept", self._administrator, now, entry),
+            **fields,
+        }
         return Registration("Accept", device.fingerprint, answer)
 
     # -- signatures ----------------------------------------------------------------------------------------

@@ -84,6 +84,22 @@ def render(link: str, terminal: bool) -> str:
     return "\n".join([*lines, "", link, ""])
 
 
+def draw(link: str, kind: str) -> bytes:
+    """The QR code of the link as a file of ``kind`` ("svg", "png", "pdf", "eps", "txt"), to be printed."""
+    drawn = io.BytesIO()
+    scale = {} if kind == "txt" else {"scale": 4}
+    segno.make(link, error="m", micro=False).save(drawn, kind=kind, border=4, **scale)
+    return drawn.getvalue()
+
+
+def label_address(listen: Sequence[Address], host: str | None = None) -> Address:
+    """The address for a board's label: ``host``, or the board's name in the local network (RFC 6762)."""
+    if host is not None:
+        return link_address(listen, host)
+    name = socket.gethostname().partition(".")[0]
+    return Address(f"{name}.local", listen[0].port if listen else DEFAULT_PORT)
+
+
 def link_address(listen: Sequence[Address], host: str | None = None) -> Address:
     """The address to put into a link to the agent that listens on ``listen``.
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from myclerk_protocol.events import Response
 from myclerk_protocol.framing import Deframer, frame
 from myclerk_protocol.local import LocalClientSession
 from myclerk_protocol.operations import REGISTRY
@@ -48,8 +49,9 @@ def ask(path: Path, operation: str, fields: Mapping[str, Any]) -> dict[str, Any]
         except OSError as error:
             raise ServiceUnavailable(f"the agent does not answer: {error}") from None
     for event in session.receive(message):
-        payload = getattr(event, "payload", b"")
-        answer = unpack(payload) if len(payload) else {}
+        if not isinstance(event, Response):  # the first one says that the session is open
+            continue
+        answer = unpack(event.payload) if len(event.payload) else {}
         if answer.get("status", 0):
             raise error_from_fields(answer)
         return response.decode_map(answer)

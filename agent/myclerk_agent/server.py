@@ -14,21 +14,25 @@ from pathlib import Path
 from myclerk_protocol.local import LocalAgentSession
 from myclerk_protocol.status import LocalError
 
-from . import drivers
+from . import drivers, preconfigured
 from . import log as logs
 from .audit import Audit
 from .config import Config
 from .connection import Connection
+from .discovery import Announcement
 from .enrolment import Enrolment
 from .environment import SYSTEM, has_aes_instructions
+from .keys import load_keys
 from .service import Service
-from .state import DATABASE, StateError, load_keys, prepare_directory
+from .state import DATABASE, StateError, prepare_directory
 from .store import Store
 from .systemd import Notifier
 
 log = logging.getLogger("myclerk.agent")
 
 SWEEP_SECONDS = 1.0
+LOOP_PATIENCE = 0.05
+"""Seconds for which a command that is changing the database may keep the event loop waiting."""
 BACKLOG = 128
 
 
@@ -42,7 +46,10 @@ class Server:
         self._unix_path: Path | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._store: Store | None = None
+        self._audit: Audit | None = None
         self._service: Service | None = None
+        self._fingerprint = ""
+        self._announcement: Announcement | None = None
 
     @property
     def service(self) -> Service:
@@ -66,21 +73,27 @@ class Server:
             await self.close()
             raise
         self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+        if self.config.server.announce:
+            self._announcement = Announcement(self.addresses, self._fingerprint)
+            self._announcement.start()
 
     def _build(self) -> None:
         config = self.config
         directory = config.state.directory
         prepare_directory(directory)
         keys = load_keys(directory, SYSTEM, config.security.post_quantum_signatures)
-        self._store = store = Store(directory / DATABASE, SYSTEM)
+        self._store = store = Store(directory / DATABASE, SYSTEM, patience=LOOP_PATIENCE)
+        preconfigured.arm(directory, keys, store)
         enrolment = Enrolment(
             keys.identity,
             keys.administrator,
             store,
             SYSTEM,
+            further=[named.authority for named in keys.further],
             without_pin=config.security.allow_requests_without_pin,
             post_quantum=config.security.post_quantum_signatures,
         )
+        self._audit = audit = Audit(directory, SYSTEM)
         classes = drivers.load_classes(config)
         self._service = service = Service(
             config,
@@ -88,16 +101,18 @@ class Server:
             keys.identity,
             enrolment,
             store,
-            Audit(directory, SYSTEM),
+            audit,
             classes,
             aes=has_aes_instructions(),
+            assertion=keys.assertion,
         )
         for driver in drivers.start(classes, config, asyncio.get_running_loop()):
             try:
                 service.dispatcher.bind_driver(driver)
             except (ValueError, LocalError) as error:
                 logs.event(log, logging.ERROR, "a driver is left out", driver=driver.kind, reason=error)
-        logs.event(log, logging.INFO, "agent identity", fingerprint=keys.identity.fingerprint)
+        self._fingerprint = keys.identity.fingerprint
+        logs.event(log, logging.INFO, "agent identity", fingerprint=self._fingerprint)
 
     async def _listen_tcp(self, host: str, port: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -160,6 +175,9 @@ class Server:
 
     async def close(self) -> None:
         """Stop listening, end every session, close drivers and store. Idempotent."""
+        if self._announcement is not None:
+            await self._announcement.close()
+            self._announcement = None
         for server in self._servers:
             server.close()
         self._servers = []
@@ -171,6 +189,9 @@ class Server:
         service, self._service = self._service, None
         if service is not None:
             await service.close()
+        if self._audit is not None:
+            await asyncio.to_thread(self._audit.close)
+            self._audit = None
         if self._store is not None:
             self._store.close()
             self._store = None

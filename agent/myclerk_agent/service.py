@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from myclerk_protocol.environment import Environment
 from myclerk_protocol.events import Ended, Established, Registration
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.local import LocalAgentSession
+from myclerk_protocol.mesh.connections import HostAssertion
 from myclerk_protocol.mesh.profiles import Identity
 from myclerk_protocol.operations import REGISTRY, Registry
 from myclerk_protocol.records import SessionRecord, SessionRegistry
@@ -20,15 +22,24 @@ from myclerk_protocol.schema import Schema
 from myclerk_protocol.status import Conflict, LocalError, OperationError, TooMany
 
 from . import log as logs
-from .audit import Audit
+from .access import AccessRules
+from .acl import AclOperations
+from .audit import Audit, origin
+from .clients import ClientOperations
 from .config import Config, check_minimum_tiers
 from .connection import Connection
 from .dispatch import Dispatcher
 from .enrolment import Enrolment
+from .feeds import Feeds
+from .hotplug import HotPlug
 from .limits import Limits, network_of
+from .requests import RequestOperations
 from .resources import Holdings, Rights
-from .store import Store
+from .routes import Routes
+from .store import Store, StoreBusy
+from .stream_operations import RouteOperations, StreamOperations
 from .system import SystemOperations
+from .uevents import Uevents
 
 log = logging.getLogger("myclerk.agent")
 
@@ -38,6 +49,17 @@ PENDING_CONNECTIONS = 16
 CLOCK_WARNING = 300
 """Seconds of difference between two clocks above which both sides warn."""
 PURGE_SECONDS = 60.0
+REGISTER_PATIENCE = 5.0
+"""Seconds for which a CLIENT_REGISTER is tried again while another command keeps the database."""
+SYSTEM_OPERATIONS = (
+    SystemOperations,
+    StreamOperations,
+    RouteOperations,
+    ClientOperations,
+    AclOperations,
+    RequestOperations,
+)
+"""The classes whose methods serve the agent's own operations."""
 
 
 class Service:
@@ -54,18 +76,22 @@ class Service:
         driver_classes: Mapping[str, type[Driver]],
         *,
         aes: bool,
+        assertion: HostAssertion | None = None,
     ) -> None:
         self.config = config
+        self.environment = environment
+        self.store = store
         self.connections: set[Connection] = set()
-        self._environment = environment
+        self.on_store_change: list[Callable[[], None]] = []
         self._identity = identity
+        self._assertion = assertion
         self._enrolment = enrolment
-        self._store = store
         self._audit = audit
         self._lingering: dict[SessionRecord, float] = {}
         self._purge_at = 0.0
         self._store_changed = False
         self._held: dict[Connection, tuple[str, Registration | None]] = {}
+        self._put_off: list[tuple[Connection, Registration, float]] = []
         server, security = config.server, config.security
         self.policy = Policy(
             require_pq=security.require_pq,
@@ -86,7 +112,12 @@ class Service:
         self.operations, schema = extend(driver_classes)
         check_minimum_tiers(security.minimum_tiers, self.operations, config.source)
         self.dispatcher = Dispatcher(self.operations, schema, audit, security.minimum_tiers)
-        self.dispatcher.bind_system(SystemOperations(self))
+        self.hot_plug = HotPlug(self.dispatcher, None if config.simulation is not None else Uevents)
+        self.routes = Routes(config.state.directory, environment.wall)
+        self.feeds = Feeds(self.routes.rank, self.dispatcher.in_turn, self.dispatcher.table.put_first)
+        self.routes.on_change = self.feeds.choose
+        for operations in SYSTEM_OPERATIONS:
+            self.dispatcher.bind_system(operations(self))
         enrolment.on_decision.append(self._decided)
 
     # -- new connections -----------------------------------------------------------------------------------
@@ -103,7 +134,7 @@ class Service:
         connection.on_authenticated = connection.on_lost = _once(lambda: self.limits.leave(network))
         return AgentSession(
             self.sessions,
-            self._environment,
+            self.environment,
             self.policy,
             self._proof,
             lambda: self.limits.admit_handshake(network),
@@ -114,7 +145,7 @@ class Service:
         """The session of a Unix socket connection; the kernel named its peer ``uid``, who was admitted."""
         connection.name = f"uid {uid}"
         session = LocalAgentSession(connection.name, self.policy, self.operations)
-        rights = Rights(connection.name, Access.EXCLUSIVE, administrator=administrator)
+        rights = self._local_rights(connection.name, administrator=administrator)
         connection.holdings = Holdings(session.record, rights, self.dispatcher.table)
         session.record.holdings = connection.holdings
         return session
@@ -126,21 +157,37 @@ class Service:
             "signature": signature,
             "pq_public": self._identity.pq_public,
             "pq_signature": pq_signature,
-            "time": int(self._environment.wall()),
+            "time": int(self.environment.wall()),
+            **self._vouched_for(),
+        }
+
+    def _vouched_for(self) -> Mapping[str, Any]:
+        """The administrator's word for an agent that replaces another."""
+        said = self._assertion
+        if said is None:
+            return {}
+        return {
+            "connection": said.envelope,
+            "connection_pq_public": said.pq_public,
+            "connection_pq_signature": said.pq_signature,
         }
 
     # -- events of connections -----------------------------------------------------------------------------
 
-    def register(self, connection: Connection, event: Registration) -> None:
-        """Judge a CLIENT_REGISTER (docs/protocol.md)."""
+    def register(self, connection: Connection, event: Registration, give_up_at: float | None = None) -> None:
+        """Judge a CLIENT_REGISTER (docs/protocol.md).
+
+        Where another command keeps the database it is tried again once a second, until ``give_up_at``.
+        """
         session = connection.session
         assert isinstance(session, AgentSession)
         try:
             decision = self._enrolment.register(dict(event.fields), event.transcript)
             if decision.result == "Pending":
-                self._hold(decision.fingerprint, connection, event if decision.repeat else None)
+                told = connection in self._held
+                self._hold(decision.fingerprint, connection, event if told else None)
                 session.hold()
-                if decision.repeat:
+                if told:  # the answer to a repeat is the decision
                     return
             if decision.result != "Accept":
                 rule = Schema.load().response("CLIENT_REGISTER")
@@ -155,14 +202,28 @@ class Service:
             elif record.device != decision.fingerprint:
                 raise Conflict("a session belongs to one device; open another session")
         except OperationError as error:
-            self._audit.record(connection.name, "CLIENT_REGISTER", "", error.status.name.lower())
+            if isinstance(error, StoreBusy) and self._try_again(connection, event, give_up_at):
+                return
+            claimed = event.fields.get("device")
+            outcome = error.status.name.lower()
+            self._audit.record(
+                connection.name, "CLIENT_REGISTER", "", outcome, claimed=claimed, reason=error.message
+            )
             session.refuse(event.request, error)
             return
         session.accept(event, decision.fingerprint, decision.fields)
         if connection.holdings is None:
             record.holdings = Holdings(record, rights, self.dispatcher.table)
             connection.serve(record.holdings)
-            self._audit.record(decision.fingerprint, "CLIENT_REGISTER", "", "ok", peer=connection.name)
+            action = "enrolment" if "result" in decision.fields else "CLIENT_REGISTER"
+            self._audit.record(decision.fingerprint, action, "", "ok", **origin(record.holdings))
+
+    def _try_again(self, connection: Connection, event: Registration, give_up_at: float | None) -> bool:
+        now = self.environment.monotonic()
+        until = now + REGISTER_PATIENCE if give_up_at is None else give_up_at
+        if now < until:
+            self._put_off.append((connection, event, until))
+        return now < until
 
     def established(self, connection: Connection, event: Established) -> None:
         """A handshake succeeded, or a resume was proven."""
@@ -186,10 +247,10 @@ class Service:
             return
         if record.holdings is None:
             record.holdings = Holdings(record, rights, self.dispatcher.table)
-        record.holdings.rights = rights
+        record.holdings.change_rights(rights)
         record.holdings.detach()  # streams go on at STREAM_CONFIGURE
         connection.serve(record.holdings)
-        self._audit.record(record.device, "SESSION_RESUME", "", "ok", peer=connection.name)
+        self._audit.record(record.device, "SESSION_RESUME", "", "ok", **origin(record.holdings))
 
     def ended(self, connection: Connection, event: Ended) -> None:
         """A connection is over; what its session holds lingers or was released already."""
@@ -204,29 +265,18 @@ class Service:
             if self.config.server.linger <= 0:
                 self._let_go(record)
             else:
-                self._lingering[record] = self._environment.monotonic() + self.config.server.linger
+                self._lingering[record] = self.environment.monotonic() + self.config.server.linger
 
     # -- devices and sessions ------------------------------------------------------------------------------
 
-    def clients(self) -> list[dict[str, Any]]:
-        """The enrolled devices, as CLIENT_LIST shows them."""
-        return [
-            {
-                "fingerprint": device.fingerprint,
-                "description": device.description,
-                "access": device.access,
-                "administrator": device.administrator,
-                "enrolled_at": int(device.enrolled_at),
-                "last_seen": None if device.last_seen is None else int(device.last_seen),
-                "revoked": device.revoked_at is not None,
-                "connected": any(r.session for r in self.sessions.of_device(device.fingerprint)),
-            }
-            for device in self._store.devices()
-        ]
+    def is_admitted(self, fingerprint: str) -> bool:
+        """Whether a device is enrolled and was not revoked."""
+        device = self.store.device(fingerprint)
+        return device is not None and device.revoked_at is None
 
     def revoke(self, fingerprint: str) -> None:
         """Revoke a device: it is refused from now on, its sessions and tickets end at once."""
-        self._store.revoke(fingerprint)
+        self.store.revoke(fingerprint)
         for record in self.sessions.of_device(fingerprint):
             self.end_session(record, "the device was revoked")
 
@@ -237,11 +287,27 @@ class Service:
         logs.event(log, logging.INFO, "session ended", device=record.device or "", reason=reason)
         self.sessions.kill(record)
 
-    def _rights(self, fingerprint: str) -> Rights:
-        device = self._store.device(fingerprint)
-        if device is None or device.revoked_at is not None:
-            return Rights(fingerprint)
-        return Rights(device.description or fingerprint, Access(device.access), device.administrator)
+    def access_rules(self) -> AccessRules:
+        """All rules as they are now."""
+        return self.store.access.load(self.config.access.shared)
+
+    def rights_changed(self) -> None:
+        """Rules or devices have changed: sessions are judged anew, and lose at once what they may not have."""
+        self._store_changed = True  # the sweep tries again if this fails
+        self._apply_store_changes()
+        self._store_changed = False
+
+    def _rights(self, fingerprint: str, rules: AccessRules | None = None) -> Rights:
+        device = self.store.device(fingerprint)
+        name = fingerprint if device is None or not device.description else device.description
+        return Rights.of(fingerprint, name, rules or self.access_rules(), self.dispatcher.inventory)
+
+    def _local_rights(self, name: str, *, administrator: bool, rules: AccessRules | None = None) -> Rights:
+        """Those of a user of this machine: everything that is shared, and all else for administrators."""
+        sharing = (rules or self.access_rules()).sharing
+        return Rights(
+            name, Access.READ_WRITE, administrator, sharing=sharing, places=self.dispatcher.inventory
+        )
 
     def _admit_session(self, record: SessionRecord, fingerprint: str) -> None:
         """Bound the sessions of one device: too many live ones are refused, old dormant ones make room."""
@@ -289,7 +355,7 @@ class Service:
     def sweep(self) -> None:
         """Let time pass for everything; called once a second."""
         loop_time = asyncio.get_running_loop().time()
-        now = self._environment.monotonic()
+        now = self.environment.monotonic()
         for connection in list(self.connections):
             try:
                 connection.tick(loop_time)
@@ -298,28 +364,39 @@ class Service:
         for record, deadline in list(self._lingering.items()):
             if now >= deadline:
                 self._let_go(record)
+        put_off, self._put_off = self._put_off, []
+        for connection, event, until in put_off:
+            if not connection.session.closed:
+                self.register(connection, event, until)
+                connection.flush()
         self.sessions.sweep()
         self.limits.sweep()
-        self.dispatcher.table.expire_locks()
         if now >= self._purge_at:
             self._purge_at = now + PURGE_SECONDS
-            self._store.purge()
-        self._store_changed = self._store.changed_elsewhere() or self._store_changed
+            with contextlib.suppress(StoreBusy):  # there is time until the next one
+                self.store.purge()
+        self._store_changed = self.store.changed_elsewhere() or self._store_changed
         if self._store_changed:
             self._apply_store_changes()
             self._store_changed = False
 
     def _apply_store_changes(self) -> None:
-        """Another process (``myclerk-agent devices --revoke``) changed the devices: apply it here."""
+        """Devices, rules or requests were changed, perhaps by a command beside this process: apply it here."""
+        rules = self.access_rules()
         for record in list(self.sessions):
-            if record.device is None:
-                continue
-            device = self._store.device(record.device)
-            if device is None or device.revoked_at is not None:
+            if record.device is not None and record.device not in rules.devices:
                 self.end_session(record, "the device was revoked")
-            elif record.holdings is not None:
-                record.holdings.rights = self._rights(record.device)
+            elif record.device is not None and record.holdings is not None:
+                record.holdings.change_rights(self._rights(record.device, rules))
+        for connection in self.connections:
+            if isinstance(connection.session, LocalAgentSession) and connection.holdings is not None:
+                administrator = connection.holdings.rights.administrator
+                rights = self._local_rights(connection.name, administrator=administrator, rules=rules)
+                connection.holdings.change_rights(rights)
+        self.hot_plug.look()
         self._enrolment.check_decisions()
+        for changed in self.on_store_change:
+            changed()
 
     async def close(self) -> None:
         """End gracefully: running requests get their time, clients are told, everything is released."""

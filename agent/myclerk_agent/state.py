@@ -1,43 +1,26 @@
-"""The state directory and the agent's keys in it: made once, private for ever, never overwritten.
+"""The state directory: private, and whose files are written whole or not at all.
 
-``agent.key`` is the agent's identity, ``administrator.key`` signs the assertions by which devices are
-admitted (docs/protocol.md), ``agent.db`` and ``audit.jsonl`` belong to :mod:`.store` and :mod:`.audit`.
+:mod:`.keys` keeps the agent's keys there, :mod:`.store` ``agent.db``, :mod:`.audit` the audit log.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pwd
-import socket
 import stat
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-from myclerk_protocol import signatures
-from myclerk_protocol.environment import Environment
-from myclerk_protocol.mesh.profiles import MAXIMUM_DESCRIPTION, Identity
-from myclerk_protocol.signatures import ED448_SEED_SIZE, Ed448Key
 from myclerk_protocol.status import LocalError
 
-from .log import clean
-
-AGENT_KEY = "agent.key"
-ADMINISTRATOR_KEY = "administrator.key"
 DATABASE = "agent.db"
 
 
 class StateError(LocalError):
     """The state directory, or a file in it, cannot be used; the message says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class AgentKeys:
-    """Who the agent is, and the key by which it admits devices. Neither shows secrets in its repr."""
-
-    identity: Identity
-    administrator: Ed448Key
 
 
 def prepare_directory(directory: Path) -> None:
@@ -71,34 +54,15 @@ def become_owner(directory: Path) -> None:
         os.setuid(owner.st_uid)
 
 
-def load_keys(directory: Path, environment: Environment, post_quantum: bool = True) -> AgentKeys:
-    """The agent's keys from ``directory``, which :func:`prepare_directory` judged; new at the first start.
-
-    ``post_quantum`` gives a new identity an ML-DSA-65 key where the installed libraries have it. Raises
-    StateError for a file that is damaged, missing beside the other, or not private.
-    """
-    agent, administrator = directory / AGENT_KEY, directory / ADMINISTRATOR_KEY
+@contextlib.contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """Keep other processes from changing the keys in ``directory`` meanwhile. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        if agent.exists() and not administrator.exists():
-            raise StateError(
-                f"{administrator} is missing: restore it, or remove {agent} too, upon which the agent is a"
-                " new one and every device has to enrol again"
-            )
-        if not administrator.exists():
-            write_once(administrator, environment.random(ED448_SEED_SIZE))
-        key = Ed448Key(read_private(administrator))
-        if not agent.exists():
-            write_once(agent, _new_identity(environment, key, post_quantum).to_bytes())
-        identity = Identity.from_bytes(read_private(agent))
-    except OSError as error:
-        raise StateError(f"{error.filename} cannot be used: {error.strerror}") from None
-    except StateError:
-        raise
-    except LocalError as error:
-        raise StateError(f"a key in {directory} is damaged, restore it from a backup: {error}") from None
-    if identity.profile.administrator != key.public:
-        raise StateError(f"{administrator} does not belong to {agent}: restore both from the same backup")
-    return AgentKeys(identity, key)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def read_private(path: Path) -> bytes:
@@ -121,32 +85,42 @@ def write_once(path: Path, data: bytes) -> None:
 
     What is there already stays, be it another process that made it a moment ago. Raises OSError.
     """
+    with _written(path, data) as temporary, contextlib.suppress(FileExistsError):
+        os.link(temporary, path)  # unlike a rename, never replaces
+
+
+def write_new(descriptor: int, data: bytes) -> None:
+    """Write ``data`` to a file that was opened for this, and see it on the disk. Raises OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """As :func:`write_once`, but what is there already is replaced."""
+    with _written(path, data) as temporary:
+        os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def _written(path: Path, data: bytes) -> Iterator[str]:
+    """A temporary file beside ``path`` that holds ``data``, removed behind the block; then all is on the disk."""
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(descriptor)
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)  # unlike a rename, never replaces
+        yield temporary
     finally:
-        os.unlink(temporary)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
-
-
-def _new_identity(environment: Environment, administrator: Ed448Key, post_quantum: bool) -> Identity:
-    return Identity.create(
-        "host",
-        clean(socket.gethostname(), MAXIMUM_DESCRIPTION),
-        environment.random,
-        environment.wall(),
-        post_quantum and signatures.available(),
-        administrator=administrator.public,
-    )
 
 
 def _user_name(uid: int) -> str:

@@ -1,12 +1,14 @@
-"""What the agent remembers: devices, invitations (PINs) and requests for admission.
+"""What the agent remembers: devices, invitations (PINs) and requests for admission; beside them the rules of access
+(:mod:`.access_store`) and the requests for devices (:mod:`.device_requests`).
 
 The running agent and the commands beside it (``myclerk-agent invite``) use the file at the same time. What a
 method has returned from is on the disk; one that raises has changed nothing. All methods raise StoreError
-when the database fails.
+when the database fails, StoreBusy among them when another process kept it too long.
 """
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from dataclasses import asdict
 from pathlib import Path
@@ -15,10 +17,12 @@ from typing import TypeVar
 from myclerk_protocol.environment import Environment
 from myclerk_protocol.status import Conflict, Forbidden, NotFound, TooMany
 
-from .database import Database, StoreError
+from .access_store import AccessStore, forget_rules
+from .database import PATIENCE, Database, StoreBusy, StoreError
+from .device_requests import DeviceRequests, cancel_requests
 from .records import MIGRATIONS, Applicant, Device, Pin, Request
 
-__all__ = ["Applicant", "Device", "Pin", "Request", "Store", "StoreError", "boot_id"]
+__all__ = ["Applicant", "Device", "Pin", "Request", "Store", "StoreBusy", "StoreError", "boot_id"]
 
 PINS_LIMIT = 64
 """Invitations that are neither spent nor expired; one more is refused."""
@@ -38,13 +42,25 @@ def boot_id() -> str:
 
 
 class Store:
-    """The database at ``path``, made with mode 0600 where there is none. For one thread."""
+    """The database at ``path``, made with mode 0600 where there is none. For one thread.
 
-    def __init__(self, path: Path, environment: Environment, boot: str | None = None) -> None:
+    ``patience`` is how many seconds a method waits for another process that is writing; then StoreBusy.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        environment: Environment,
+        boot: str | None = None,
+        *,
+        patience: float = PATIENCE,
+    ) -> None:
         self._environment = environment
         self._boot = boot or boot_id()
-        self._database = Database(path, MIGRATIONS)
+        self._database = Database(path, MIGRATIONS, patience)
         self._version = self._database.data_version()
+        self.access = AccessStore(self._database, environment)
+        self.device_requests = DeviceRequests(self._database, environment, self._boot)
 
     def close(self) -> None:
         """Close the database. Idempotent."""
@@ -54,6 +70,20 @@ class Store:
         """Whether another process has changed the database since this was last asked. Reads no table."""
         before, self._version = self._version, self._database.data_version()
         return before != self._version
+
+    def backup(self, path: Path) -> None:
+        """Copy everything as it is now to a new file at ``path``, but for the invitations."""
+        self._database.backup(path)
+        copy = Database(path, MIGRATIONS)
+        try:
+            with copy.transaction() as connection:
+                connection.execute("DELETE FROM pins")
+        finally:
+            copy.close()
+
+    def restore(self, path: Path) -> None:
+        """Put what :meth:`backup` has copied in the place of everything there is."""
+        self._database.restore(path)
 
     # Devices
 
@@ -73,17 +103,24 @@ class Store:
             return _admitted(connection, applicant.fingerprint)
 
     def grant(self, fingerprint: str, *, access: int, administrator: bool) -> Device:
-        """Give an admitted device other rights. Raises NotFound, and Forbidden when it is revoked."""
+        """Give an admitted device another rule ``*`` and role. Raises NotFound, and Forbidden when it is revoked."""
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE devices SET access = ?, administrator = ? WHERE fingerprint = ?",
                 (access, administrator, fingerprint),
             )
+            if access:
+                connection.execute("DELETE FROM rules WHERE subject = ? AND pattern = '*'", (fingerprint,))
             return _admitted(connection, fingerprint)
 
     def revoke(self, fingerprint: str) -> Device:
-        """Refuse the device from now on; harmless when it is refused already. Raises NotFound."""
+        """Refuse the device from now on; harmless when it is refused already. Raises NotFound.
+
+        The rules that are about it or were made by it go, as do its memberships; its requests are cancelled.
+        """
         with self._database.transaction() as connection:
+            forget_rules(connection, fingerprint)
+            cancel_requests(connection, fingerprint, self._environment.wall())
             connection.execute(
                 "UPDATE devices SET revoked_at = ? WHERE fingerprint = ? AND revoked_at IS NULL",
                 (self._environment.wall(), fingerprint),
@@ -119,7 +156,10 @@ class Store:
         description: str,
         lifetime: float,
     ) -> Pin:
-        """Remember an invitation for ``lifetime`` seconds. Raises TooMany when PINS_LIMIT are open."""
+        """Remember an invitation for ``lifetime`` seconds, infinity for ever.
+
+        Raises TooMany when PINS_LIMIT are open.
+        """
         wall = self._environment.wall()
         pin = Pin(
             pin_id=pin_id,
@@ -127,7 +167,7 @@ class Store:
             description=description,
             access=access,
             administrator=administrator,
-            issued_at=wall,
+            issued_at=0.0 if lifetime == math.inf else wall,  # for ever: whatever a board's clock says
             expires_at=wall + lifetime,
             expires_boot=self._environment.monotonic() + lifetime,
             boot_id=self._boot,
@@ -144,6 +184,11 @@ class Store:
         """The invitation of that PinId, spent or not; None when there is none or it has expired."""
         pin = _one(Pin, self._database.rows("SELECT * FROM pins WHERE pin_id = ?", pin_id))
         return None if pin is None or self._expired(pin) else pin
+
+    def withdraw_pin(self, pin_id: str) -> None:
+        """Forget an invitation that nobody has used; harmless where there is none."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM pins WHERE pin_id = ? AND bound_to IS NULL", (pin_id,))
 
     def spend_pin(self, pin_id: str, applicant: Applicant) -> Device:
         """Admit ``applicant`` with what the invitation grants, and bind the invitation to its key.
@@ -170,15 +215,18 @@ class Store:
         with self._database.transaction() as connection:
             self._purge_pins(connection)
             self._purge_requests(connection)
+        self.device_requests.purge()
 
     # Requests without a PIN
 
-    def request(self, applicant: Applicant) -> Request:
+    def request(self, applicant: Applicant, acknowledgement: bytes | None = None) -> Request:
         """Remember a request for admission until it is decided; a repeat gives the first one as it stands.
 
-        Raises TooMany when REQUESTS_LIMIT of them are undecided.
+        ``acknowledgement`` is the envelope that answers it. Raises TooMany when REQUESTS_LIMIT of them are
+        undecided.
         """
-        request = Request(**asdict(applicant), requested_at=self._environment.wall())
+        now = self._environment.wall()
+        request = Request(**asdict(applicant), requested_at=now, acknowledgement=acknowledgement)
         with self._database.transaction() as connection:
             self._purge_requests(connection)
             known = self.find_request(applicant.fingerprint)
@@ -236,7 +284,7 @@ class Store:
             " ON CONFLICT (fingerprint) DO UPDATE SET profile = excluded.profile,"
             " public_key = excluded.public_key, pq_public = excluded.pq_public,"
             " description = excluded.description, access = excluded.access,"
-            " administrator = excluded.administrator",
+            " administrator = excluded.administrator, hub = 0",
             (
                 applicant.fingerprint,
                 applicant.profile,
@@ -249,6 +297,9 @@ class Store:
             ),
         )
         connection.execute("DELETE FROM requests WHERE fingerprint = ?", (applicant.fingerprint,))
+        connection.execute(  # what it may do is said anew
+            "DELETE FROM rules WHERE subject = ? AND pattern = '*'", (applicant.fingerprint,)
+        )
 
     def _request(self, fingerprint: str) -> Request:
         """The request of that fingerprint, decided or not. Raises NotFound."""
@@ -295,8 +346,9 @@ def _insert(connection: sqlite3.Connection, table: str, record: Pin | Request) -
 def _record(kind: type[Row], row: sqlite3.Row) -> Row:
     """The record that a row stands for; its columns are the record's fields."""
     values = {name: row[name] for name in row.keys()}  # noqa: SIM118 (a Row iterates over its values)
-    if "administrator" in values:
-        values["administrator"] = bool(values["administrator"])
+    for role in ("administrator", "hub"):
+        if role in values:
+            values[role] = bool(values[role])
     return kind(**values)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from myclerk_drivers.base import Handle, Stream
+from myclerk_drivers.base import Access, Handle, Resource, Stream
 from myclerk_protocol.operations import REGISTRY
 from myclerk_protocol.records import SessionRecord
 from myclerk_protocol.schema import Schema
-from myclerk_protocol.status import BadRequest, InternalError
+from myclerk_protocol.status import BadRequest, InternalError, Unsupported
 
 from .faults import translate
 
@@ -26,6 +27,8 @@ LARGEST_PUSH = 64 << 10
 """Bytes of one push; more becomes several."""
 MOST_EVENTS = 256
 """Events of one push; more become several."""
+SLICE = 0.1
+"""Seconds of a limited rate that one push may use up."""
 
 
 @cache
@@ -57,6 +60,9 @@ class AgentStream:
     ) -> None:
         self.source = source
         self.handle = handle
+        self.parts: tuple[Resource, ...] = ()
+        """What it shows; it ends when ``access`` to that is taken away."""
+        self.access = Access.READ
         self._record = record
         self._request_id = request_id
         self._tier = tier
@@ -71,6 +77,10 @@ class AgentStream:
         self._detached = False
         self._paused = False
         self._running = True
+        self._interval = 0.0
+        self._rate = 0
+        self._resting: asyncio.TimerHandle | None = None
+        self._gathered: list[Mapping[str, Any]] = []
         self._ended: dict[str, Any] | None = None
         self._closed = False
 
@@ -88,7 +98,12 @@ class AgentStream:
         """Bytes or events that may be pushed now; 0 while paused or between connections."""
         if self._detached or self._paused or self._ended is not None:
             return 0
-        return max(min(self._credit_to, self._consumed + self._window) - self._position, 0)
+        credit = max(min(self._credit_to, self._consumed + self._window) - self._position, 0)
+        if self.source.is_bytes:
+            if self._resting is not None:
+                return 0
+            return min(credit, max(int(self._rate * max(self._interval, SLICE)), 1)) if self._rate else credit
+        return max(credit - len(self._gathered), 0)
 
     def push_bytes(self, data: bytes) -> None:
         """Push bytes in order; they are kept until the client has consumed them."""
@@ -98,6 +113,8 @@ class AgentStream:
             self._position += len(piece)
             self._kept.append((offset, piece))
             self._send({"offset": offset, "data": piece})
+        if self._interval or self._rate:
+            self._rest(len(data))
         if self.credit == 0:
             self._steer()
 
@@ -112,19 +129,16 @@ class AgentStream:
         lost = max(len(events) - room, 0)
         if lost:
             events = events[:room]
-        if not events:
+        if self._resting is not None:
+            self._gathered += events
             self._dropped += lost
-            return
-        for start in range(0, len(events), MOST_EVENTS):
-            piece = events[start : start + MOST_EVENTS]
-            index = self._position
-            self._position += len(piece)
-            push: dict[str, Any] = {"index": index, "events": piece}
-            if self._dropped:
-                push["dropped"], self._dropped = self._dropped, 0
-            self._kept.append((index, push))
-            self._send(push)
-        self._dropped = lost
+        elif events:
+            self._push(events)
+            self._dropped = lost
+            if self._interval:
+                self._rest()
+        else:
+            self._dropped += lost
         if self.credit == 0:
             self._steer()
 
@@ -132,6 +146,7 @@ class AgentStream:
         """The source is finished; the client is told once, on this connection or after a resume."""
         if self._ended is not None or self._closed:
             return
+        self._flush()
         self._ended = {"end": True}
         if self._dropped:
             self._ended["dropped"] = self._dropped
@@ -158,7 +173,7 @@ class AgentStream:
                 )
             self._consumed = consumed
             kept = self._kept
-            while kept and self._end_of(kept[0]) <= consumed:
+            while kept and self._arrived(kept[0]):
                 kept.popleft()
         if credit_to is not None:
             self._credit_to = max(self._credit_to, credit_to)
@@ -169,6 +184,7 @@ class AgentStream:
 
     def pause(self) -> None:
         """STREAM_PAUSE: push nothing until :meth:`resume`."""
+        self._flush()
         self._paused = True
         self._steer()
 
@@ -177,8 +193,32 @@ class AgentStream:
         self._paused = False
         self._steer()
 
+    def set_quality(self, interval: float | None, rate: int | None) -> Mapping[str, Any]:
+        """STREAM_QUALITY: fewer pushes, or fewer bytes a second; what is in force then.
+
+        What comes in between waits in the kernel (bytes), or here for one push (events). Raises Unsupported.
+        """
+        if rate is not None and not self.source.is_bytes:
+            raise Unsupported(
+                "the events of a stream cannot be limited to a `rate`; set its `interval`", key="rate"
+            )
+        self._interval = self._interval if interval is None else float(interval)
+        self._rate = self._rate if rate is None else rate
+        self._rested()
+        return {"interval": self._interval, "rate": self._rate if self.source.is_bytes else None}
+
+    def announce(self, news: Mapping[str, Any]) -> None:
+        """Push what has no position but its place among the data; it is kept like these, the last of several."""
+        self._flush()
+        if self._kept and _is_news(self._kept[-1][1]):
+            self._kept.pop()
+        self._kept.append((self._position, news))
+        if not self._detached:
+            self._send(news)
+
     def detach(self) -> None:
         """The connection is lost: keep what was pushed, read no more, until the client says where it was."""
+        self._flush()
         self._detached = True
         self._steer()
 
@@ -187,10 +227,13 @@ class AgentStream:
         if not self._closed:
             self._close_source()
             self._kept.clear()
+            self._gathered.clear()
 
     def _close_source(self) -> None:
         if not self._closed:
             self._closed = True
+            if self._resting is not None:
+                self._resting.cancel()
             try:
                 self.source.close()
             except Exception:
@@ -210,6 +253,37 @@ class AgentStream:
         except Exception as error:
             self.end(error)
 
+    def _push(self, events: Sequence[Mapping[str, Any]]) -> None:
+        for start in range(0, len(events), MOST_EVENTS):
+            piece = events[start : start + MOST_EVENTS]
+            index = self._position
+            self._position += len(piece)
+            push: dict[str, Any] = {"index": index, "events": piece}
+            if self._dropped:
+                push["dropped"], self._dropped = self._dropped, 0
+            self._kept.append((index, push))
+            self._send(push)
+
+    def _flush(self) -> None:
+        """Push what was gathered, however soon that is."""
+        events, self._gathered = self._gathered, []
+        if events:
+            self._push(events)
+
+    def _rest(self, size: int = 0) -> None:
+        """After a push of ``size`` bytes there is none for a while."""
+        seconds = max(self._interval, size / self._rate if self._rate else 0.0)
+        self._resting = asyncio.get_running_loop().call_later(seconds, self._rested)
+
+    def _rested(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+        if self._gathered:
+            self._flush()
+            self._rest()
+        self._steer()
+
     def _send(self, push: Mapping[str, Any]) -> None:
         self._record.push(
             self._request_id, self._opcode, self._encode(push), tier=self._tier, compress=self._compress
@@ -217,16 +291,23 @@ class AgentStream:
 
     def _resend(self) -> None:
         for start, item in self._kept:
+            skip = max(self._consumed - start, 0)
             if isinstance(item, bytes):
-                skip = max(self._consumed - start, 0)
                 self._send({"offset": start + skip, "data": item[skip:]})
+            elif _is_news(item):
+                self._send(item)
             else:
-                skip = max(self._consumed - start, 0)
                 self._send({**item, "index": start + skip, "events": item["events"][skip:]})
         if self._ended is not None:
             self._send(self._ended)
 
-    @staticmethod
-    def _end_of(kept: tuple[int, Any]) -> int:
+    def _arrived(self, kept: tuple[int, Any]) -> bool:
+        """Whether the client has it for certain."""
         start, item = kept
-        return start + (len(item) if isinstance(item, bytes) else len(item["events"]))
+        if _is_news(item):
+            return bool(start < self._consumed)
+        return start + len(item if isinstance(item, bytes) else item["events"]) <= self._consumed
+
+
+def _is_news(item: Any) -> bool:
+    return not isinstance(item, bytes) and "events" not in item

@@ -1,14 +1,15 @@
-"""The agent's own operations: devices and locks, streams, clients, sessions."""
+"""The agent's own operations on devices and locks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from myclerk_drivers.base import Access, Resource, serves
-from myclerk_protocol.status import BadRequest, Forbidden, NotFound
+from myclerk_drivers.base import Access, Resource, Stream, serves
 
 from .resources import Holdings
+from .rights import require_administrator, require_hub
 
 if TYPE_CHECKING:
     from .service import Service
@@ -24,26 +25,58 @@ class SystemOperations:
 
     @serves("DEVICE_LIST", access=Access.READ)
     def device_list(self, holdings: Holdings, kind: str | None = None) -> Mapping[str, Any]:
-        """Everything that is shared and readable by the asker."""
-        resources = self._service.dispatcher.resources()
-        return {"devices": [self._entry(holdings, r) for r in resources if kind in (None, r.kind)]}
+        """Everything that is shared and readable by the asker, and what was assigned to it."""
+        rights, inventory = holdings.rights, self._service.dispatcher.inventory
+        found = {r.name: r for r in (*inventory, *inventory.named(rights.names())) if kind in (None, r.kind)}
+        readable = [r for r in found.values() if rights.access(r).allows(Access.READ)]
+        return {"devices": [self._entry(holdings, resource) for resource in readable]}
 
-    @serves("DEVICE_DISCOVER", access=Access.READ)
+    @serves("DEVICE_DISCOVER", access=Access.NONE)
     def device_discover(self, holdings: Holdings) -> Mapping[str, Any]:
-        """Everything that is connected; administrators only."""
-        _require_administrator(holdings)
-        return self.device_list(holdings)
+        """Everything that is connected, shared or not; administrators and hubs only."""
+        require_hub(holdings.rights)
+        return {"devices": [self._entry(holdings, r) for r in self._service.dispatcher.resources()]}
 
     @serves("DEVICE_INFO", access=Access.READ)
     def device_info(self, holdings: Holdings, resource: str) -> Mapping[str, Any]:
         """One resource, by any of its names."""
-        return {"device": self._entry(holdings, self._service.dispatcher.find(resource))}
+        found = self._service.dispatcher.permitted(holdings, resource, Access.READ, "DEVICE_INFO")
+        return {"device": self._entry(holdings, found)}
+
+    @serves("DEVICE_CONFIGURE", access=Access.NONE, audit=True)
+    def device_configure(
+        self, holdings: Holdings, resource: str, shared: bool | str | None = None
+    ) -> Mapping[str, Any]:
+        """Say whether a resource is shared; it need not be there. Administrators only."""
+        require_administrator(holdings.rights)
+        dispatcher, store = self._service.dispatcher, self._service.store.access
+        found = next(iter(dispatcher.inventory.named((resource,))), Resource(resource))
+        if shared is not None:
+            others = (name for name in (found.name, *found.aliases) if name != resource)
+            store.share((resource, *others), shared if isinstance(shared, bool) else None)
+            self._service.rights_changed()
+        target = dispatcher.inventory.target(found)
+        return {"shared": self._service.access_rules().sharing.shares(target)}
+
+    @serves("DEVICE_SUBSCRIBE", access=Access.READ)
+    def device_subscribe(
+        self, holdings: Holdings, kinds: list[str] | None = None, resource: str | None = None
+    ) -> Stream:
+        """Show what there is, then push what comes, goes and changes."""
+        return self._service.hot_plug.subscribe(partial(self._entry, holdings), kinds, resource)
+
+    @serves("DEVICE_UNSUBSCRIBE", access=Access.NONE)
+    def device_unsubscribe(self, holdings: Holdings, stream: int) -> None:
+        """Close a subscription; its Request ID is free again."""
+        holdings.stop_stream(stream)
 
     @serves("DEVICE_CAPABILITIES", access=Access.READ)
     def device_capabilities(self, holdings: Holdings, resource: str | None = None) -> Mapping[str, Any]:
         """The operations that this agent serves, or those that fit one resource."""
-        dispatcher = self._service.dispatcher
-        driver = dispatcher.drivers.get(dispatcher.find(resource).kind) if resource else None
+        dispatcher, driver = self._service.dispatcher, None
+        if resource is not None:
+            found = dispatcher.permitted(holdings, resource, Access.READ, "DEVICE_CAPABILITIES")
+            driver = dispatcher.drivers[found.kind]
         served = dispatcher.served.values()
         return {
             "operations": sorted(b.operation.name for b in served if driver is None or b.driver is driver)
@@ -51,19 +84,42 @@ class SystemOperations:
 
     @serves("DEVICE_LOCK", access=Access.WRITE, audit=True)
     async def device_lock(
-        self, holdings: Holdings, resource: str, wait: float | None = None, ttl: float | None = None
-    ) -> None:
-        """Keep other sessions off a resource, for ``ttl`` seconds, waiting up to ``wait`` for it."""
-        dispatcher = self._service.dispatcher
-        await dispatcher.table.lock(holdings, dispatcher.find(resource), wait, ttl)
+        self,
+        holdings: Holdings,
+        resource: str,
+        wait: float | None = None,
+        ttl: float | None = None,
+        key: bytes | None = None,
+    ) -> Mapping[str, Any]:
+        """Keep other sessions off a resource, for ``ttl`` seconds, waiting up to ``wait`` for it in a fair queue.
+
+        With ``key`` share the lock of the session that was given it.
+        """
+        table, found = self._service.dispatcher.table, self._lockable(holdings, resource, "DEVICE_LOCK")
+        if key is None:
+            return {"key": await table.lock(holdings, found, wait, ttl)}
+        table.join(holdings, found, key)
+        return {"key": key}
 
     @serves("DEVICE_UNLOCK", access=Access.WRITE, audit=True)
-    def device_unlock(self, holdings: Holdings, resource: str) -> None:
-        """Release a lock of this session."""
+    def device_unlock(self, holdings: Holdings, resource: str, force: bool = False) -> None:
+        """Release a lock of this session; with ``force`` break whosever it is, administrators only."""
+        table, found = self._service.dispatcher.table, self._lockable(holdings, resource, "DEVICE_UNLOCK")
+        if force:
+            require_administrator(holdings.rights)
+            table.break_lock(found)
+        else:
+            table.unlock(holdings, found)
+
+    def _lockable(self, holdings: Holdings, name: str, what: str) -> Resource:
+        """The resource of that name, if the session may write to it and to everything below it."""
         dispatcher = self._service.dispatcher
-        dispatcher.table.unlock(holdings, dispatcher.find(resource))
+        found = dispatcher.find(name)
+        dispatcher.require(holdings, (found,), Access.WRITE, what, name, below=True)
+        return found
 
     def _entry(self, holdings: Holdings, resource: Resource) -> dict[str, Any]:
+        decision = holdings.rights.decide(resource)
         table = self._service.dispatcher.table
         locked, held = table.lock_holder(resource.name), table.holder(resource.name)
         return {
@@ -71,71 +127,19 @@ class SystemOperations:
             "kind": resource.kind,
             "description": resource.description,
             "aliases": list(resource.aliases),
-            "parent": resource.parent,
-            "access": int(holdings.rights.access),
+            "parent": self._parent(holdings, resource),
+            "access": int(decision.access),
+            "shared": decision.shared,
             "locked_by": locked.rights.description if locked else None,
+            "waiting": table.waiting(resource.name) or None,
             "held_by": held.rights.description if held else None,
             "simulated": True if self._service.config.simulation is not None else None,
             "properties": {k.replace("_", "-"): v for k, v in resource.properties.items() if v is not None},
         }
 
-    # -- streams -------------------------------------------------------------------------------------------
-
-    @serves("STREAM_STOP", access=Access.READ)
-    def stream_stop(self, holdings: Holdings, stream: int) -> None:
-        """Close a stream; its Request ID is free again."""
-        holdings.stop_stream(stream)
-
-    @serves("STREAM_CONFIGURE", access=Access.READ)
-    def stream_configure(
-        self,
-        holdings: Holdings,
-        stream: int,
-        consumed: int | None = None,
-        credit_to: int | None = None,
-    ) -> None:
-        """Say what was consumed and grant credit; after a resume this continues the stream."""
-        holdings.stream(stream).configure(consumed, credit_to)
-
-    @serves("STREAM_PAUSE", access=Access.READ)
-    def stream_pause(self, holdings: Holdings, stream: int) -> None:
-        """Push nothing until STREAM_RESUME."""
-        holdings.stream(stream).pause()
-
-    @serves("STREAM_RESUME", access=Access.READ)
-    def stream_resume(self, holdings: Holdings, stream: int) -> None:
-        """Go on pushing within the credit."""
-        holdings.stream(stream).resume()
-
-    # -- clients and sessions ------------------------------------------------------------------------------
-
-    @serves("CLIENT_LIST", access=Access.NONE)
-    def client_list(self, holdings: Holdings) -> Mapping[str, Any]:
-        """The enrolled devices; administrators only."""
-        _require_administrator(holdings)
-        return {"clients": self._service.clients()}
-
-    @serves("CLIENT_REVOKE", access=Access.NONE, audit=True)
-    def client_revoke(self, holdings: Holdings, client: str) -> None:
-        """Revoke a device and end its sessions at once; administrators, or a device itself."""
-        if client != holdings.record.device:
-            _require_administrator(holdings)
-        self._service.revoke(client)
-
-    @serves("SESSION_REVOKE", access=Access.NONE, audit=True)
-    def session_revoke(self, holdings: Holdings, session_id: int) -> None:
-        """End a session without linger: one of the asking device's own, or any for an administrator."""
-        record = self._service.sessions.get(session_id)
-        mine = record is not None and record.device == holdings.record.device
-        if not mine:
-            _require_administrator(holdings)
-        if record is None:
-            raise NotFound(f"there is no session {session_id}", key="session-id")
-        if record is holdings.record:
-            raise BadRequest("end your own session with SESSION_CLOSE", key="session-id")
-        self._service.end_session(record, "revoked")
-
-
-def _require_administrator(holdings: Holdings) -> None:
-    if not holdings.rights.administrator:
-        raise Forbidden("this is for administrators of the agent only")
+    def _parent(self, holdings: Holdings, resource: Resource) -> str | None:
+        """What a resource hangs on, unless the asker must not know of that."""
+        if resource.parent is None:
+            return None
+        found = self._service.dispatcher.inventory.named((resource.parent,))
+        return resource.parent if all(holdings.rights.sees(parent) for parent in found) else None

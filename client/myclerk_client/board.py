@@ -15,19 +15,27 @@ from myclerk_protocol.handshake import Policy
 from myclerk_protocol.local import LocalClientSession
 from myclerk_protocol.operations import Operation
 
+from .access import Access
 from .batch import Batch
 from .can import CanInterfaces
+from .clients import Clients
+from .devices import DeviceEvents, wait_for
 from .environment import SYSTEM, has_aes_instructions
 from .errors import NotPaired
 from .gpio import Gpio
+from .gsm import GsmModems
+from .hid import HidDevices
 from .i2c import I2cBuses
 from .known import KnownBoard, KnownBoards
 from .link import Link
-from .locks import Lock
+from .locks import Lock, join_exported
 from .onewire import OneWire
+from .requests import DeviceRequests
 from .serial import SerialPorts
+from .shared import Routes, Streams
 from .spi import SpiDevices
 from .trust import PinnedAgent
+from .usb import UsbDevices
 
 DEFAULT_TIMEOUT = 30.0
 
@@ -44,12 +52,20 @@ class Board:
     def __init__(self, link: Link, name: str) -> None:
         self.link = link
         self.name = name
+        self.access = Access(link)
         self.can = CanInterfaces(link)
+        self.clients = Clients(link)
         self.gpio = Gpio(link)
+        self.gsm = GsmModems(link)
+        self.hid = HidDevices(link)
         self.onewire = OneWire(link)
         self.i2c = I2cBuses(link)
+        self.requests = DeviceRequests(link)
+        self.routes = Routes(link)
         self.serial = SerialPorts(link)
         self.spi = SpiDevices(link)
+        self.streams = Streams(link)
+        self.usb = UsbDevices(link)
 
     @classmethod
     async def connect(
@@ -71,6 +87,7 @@ class Board:
         if board is not None and board.startswith("unix:"):
             link = _local_link(board.removeprefix("unix:"))
             await link.open(timeout)
+            await join_exported(link, board)
             return cls(link, board)
         boards = boards or KnownBoards()
         known = boards.find(board)
@@ -79,6 +96,7 @@ class Board:
         await link.open(timeout)
         assert link.established is not None
         agent.opened(link.established)
+        await join_exported(link, known.name)
         return cls(link, known.name)
 
     async def __aenter__(self) -> Board:
@@ -122,10 +140,28 @@ class Board:
         answer = await self.link.request("DEVICE_LIST", {"kind": kind}, timeout=DEFAULT_TIMEOUT)
         return list(answer["devices"])
 
+    async def discover(self) -> list[dict[str, Any]]:
+        """Everything that is connected to the board, shared or not; for administrators and hubs. Raises Forbidden."""
+        return list((await self.link.request("DEVICE_DISCOVER", {}, timeout=DEFAULT_TIMEOUT))["devices"])
+
     async def device(self, resource: str) -> dict[str, Any]:
         """One resource by any of its names. Raises NotFound."""
         answer = await self.link.request("DEVICE_INFO", {"resource": resource}, timeout=DEFAULT_TIMEOUT)
         return dict(answer["device"])
+
+    def subscribe(
+        self, kinds: str | Iterable[str] | None = None, resource: str | None = None
+    ) -> DeviceEvents:
+        """What is plugged in, pulled out or changes: ``async with board.subscribe("usb") as events``.
+
+        All devices, those of one kind or some ``kinds``, or one ``resource`` by any of its names, which need not
+        be there. Raises NotFound, when it is entered, for a resource of a kind that the board does not serve.
+        """
+        return DeviceEvents(self.link, kinds, resource)
+
+    async def wait_for(self, resource: str, *, timeout: float | None = None) -> dict[str, Any]:
+        """A resource by any of its names, as soon as it is there. Raises OperationTimeout after that many seconds."""
+        return await wait_for(self.link, resource, timeout)
 
     async def operations(self, resource: str | None = None) -> list[str]:
         """The operations that the board serves, or those that fit one resource."""
@@ -134,12 +170,21 @@ class Board:
         )
         return list(answer["operations"])
 
-    def lock(self, resource: str, *, wait: float = 0.0, ttl: float | None = None) -> Lock:
+    def lock(
+        self, resource: str, *, wait: float = 0.0, ttl: float | None = None, key: bytes | None = None
+    ) -> Lock:
         """Keep others off a resource: ``async with board.lock("serial:ttyUSB0", wait=60)``.
 
-        ``wait`` is how many seconds to wait for it, ``ttl`` after how many it falls by itself.
+        ``wait`` is how many seconds to wait for it, ``ttl`` after how many it falls by itself. With the ``key`` of
+        another session's lock, ``lock.key``, that one is shared.
         """
-        return Lock(self.link, resource, wait, ttl)
+        return Lock(self.link, resource, wait, ttl, key)
+
+    async def break_lock(self, resource: str) -> None:
+        """Let a lock fall, whosever it is; for administrators. Raises NotFound when there is none, Forbidden."""
+        await self.link.request(
+            "DEVICE_UNLOCK", {"resource": resource, "force": True}, timeout=DEFAULT_TIMEOUT
+        )
 
     def rotate_keys(self) -> None:
         """Mix fresh keys into the session now; it happens by itself each 24 hours."""

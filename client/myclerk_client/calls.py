@@ -18,7 +18,7 @@ class PushTarget(Protocol):
     def pushed(self, fields: Mapping[str, Any]) -> None:
         """One push, decoded by the schema of its operation."""
 
-    def resume(self) -> Mapping[str, Any]:
+    def position(self) -> Mapping[str, Any]:
         """The fields of the STREAM_CONFIGURE that continues the stream after a resume."""
 
     def lost(self, error: MyClerkError) -> None:

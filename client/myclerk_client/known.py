@@ -31,6 +31,9 @@ class KnownBoard:
 
     ``fingerprint`` has 28 characters; ``public_key`` and ``pq_public`` are hex, the latter "" without one.
     ``post_quantum`` and ``tier`` are what the last session had, to warn when a later one has less.
+    ``administrators`` may say that another agent stands in for this one: Ed448 public key and SHA-512 of the
+    ML-DSA-65 one, both hex, the latter "" without one. ``connection`` is the assertion by which this device
+    was admitted, JSON, "" where there is none.
     """
 
     name: str
@@ -41,6 +44,8 @@ class KnownBoard:
     pq_public: str = ""
     post_quantum: bool = True
     tier: int = 5
+    administrators: tuple[tuple[str, str], ...] = ()
+    connection: str = ""
 
 
 class KnownBoards:
@@ -56,8 +61,8 @@ class KnownBoards:
         if data is None:
             return []
         try:
-            return sorted((KnownBoard(**entry) for entry in json.loads(data)), key=lambda b: b.name)
-        except (ValueError, TypeError):
+            return sorted(map(_board, json.loads(data)), key=lambda b: b.name)
+        except (ValueError, TypeError, AttributeError):
             raise LocalError(f"{self._path} is damaged; move it away and pair again") from None
 
     def find(self, name: str | None) -> KnownBoard:
@@ -103,23 +108,20 @@ class KnownBoards:
         return board
 
     def identity(self) -> Identity:
-        """This user's identity; made at first use. Raises LocalError for a damaged or readable file."""
+        """This user's identity; made at first use, and completed where ML-DSA-65 has become available.
+
+        Raises LocalError for a damaged or readable file.
+        """
         path = self.directory / "device.key"
         data = read_private(path)
-        if data is None:
+        if data is None or _lacks_pq(Identity.from_bytes(data)):
             with self._locked():
                 data = read_private(path)
-                if data is None:
-                    description = f"{os.environ.get('USER', 'user')}@{socket.gethostname()}"[:128]
-                    identity = Identity.create(
-                        "device",
-                        description if description.isprintable() else "client",
-                        SYSTEM.random,
-                        SYSTEM.wall(),
-                        signatures.available(),
-                    )
-                    data = identity.to_bytes()
-                    write_private(path, data)
+                identity = _new_identity() if data is None else Identity.from_bytes(data)
+                if _lacks_pq(identity):
+                    identity = identity.issued_anew(SYSTEM.wall(), pq_random=SYSTEM.random)
+                data = identity.to_bytes()
+                write_private(path, data)
         return Identity.from_bytes(data)
 
     def _change(self, change: Callable[[list[KnownBoard]], list[KnownBoard]]) -> None:
@@ -134,3 +136,23 @@ class KnownBoards:
         with (self.directory / ".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _board(entry: Any) -> KnownBoard:
+    named = tuple((public, digest) for public, digest in entry.get("administrators", ()))
+    return KnownBoard(**{**entry, "administrators": named})
+
+
+def _lacks_pq(identity: Identity) -> bool:
+    return identity.pq_public is None and signatures.available()
+
+
+def _new_identity() -> Identity:
+    description = f"{os.environ.get('USER', 'user')}@{socket.gethostname()}"[:128]
+    return Identity.create(
+        "device",
+        description if description.isprintable() else "client",
+        SYSTEM.random,
+        SYSTEM.wall(),
+        signatures.available(),
+    )

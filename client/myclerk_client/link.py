@@ -331,7 +331,7 @@ class Link:
             log.warning("the session is classical-only: not safe against a future quantum computer")
         if event.resumed and event.held:
             for request_id, target in list(self._streams.items()):
-                self.post("STREAM_CONFIGURE", {"stream": request_id, **target.resume()})
+                self.post("STREAM_CONFIGURE", {"stream": request_id, **target.position()})
         else:
             self.generation += 1
             lost = SessionLost("the session could not be resumed; what it held is released")

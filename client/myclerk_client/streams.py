@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from myclerk_protocol.status import MalformedMessage, MyClerkError, error_from_fields
 
@@ -17,8 +17,10 @@ BYTE_WINDOW = 256 << 10
 EVENT_WINDOW = 1024
 
 
-class _Stream(ABC):
-    """What byte and event streams share: opening, waiting, stopping."""
+class Stream(ABC):
+    """What byte and event streams share: opening, waiting, stopping. ``stopping`` is the operation for that."""
+
+    stopping: ClassVar[str] = "STREAM_STOP"
 
     def __init__(self, link: Link, window: int) -> None:
         self._link = link
@@ -31,20 +33,23 @@ class _Stream(ABC):
         self._stopped = False
         self._waiting: set[asyncio.Future[None]] = set()
 
-    async def open(self, operation: str, fields: Mapping[str, Any], *, compress: bool = False) -> None:
-        """Send the operation that opens this stream. Raises the agent's error."""
+    async def open(
+        self, operation: str, fields: Mapping[str, Any], *, compress: bool = False
+    ) -> dict[str, Any]:
+        """Send the operation that opens this stream; its answer. Raises the agent's error."""
         options = {"credit_to": self._granted, **({"compress": True} if compress else {})}
         future, pending = self._link.send(operation, {**fields, **options}, stream=self, compress=compress)
         try:
-            await asyncio.shield(future)
+            answer = await asyncio.shield(future)
         except asyncio.CancelledError:  # it opens nevertheless: stop it when it has
             future.add_done_callback(lambda done: self._stop_orphan(done, pending.request_id))
             raise
         self._request_id = pending.request_id
+        return answer
 
     def _stop_orphan(self, opened: asyncio.Future[dict[str, Any]], request_id: int) -> None:
         if not opened.cancelled() and opened.exception() is None and not self._link.closed:
-            self._link.post("STREAM_STOP", {"stream": request_id})
+            self._link.post(self.stopping, {"stream": request_id})
             self._link.forget_stream(request_id)
 
     @abstractmethod
@@ -59,13 +64,31 @@ class _Stream(ABC):
         self._finish(None)
         if self._request_id and not self._link.closed:
             try:
-                await self._link.request("STREAM_STOP", {"stream": self._request_id})
+                await self._link.request(self.stopping, {"stream": self._request_id})
             except LookupError:
                 pass  # it ended at the agent already
             finally:
                 self._link.forget_stream(self._request_id)
 
-    def resume(self) -> Mapping[str, Any]:
+    async def pause(self) -> None:
+        """Let the agent push nothing until :meth:`resume`; what the kernel holds waits there."""
+        await self._ask("STREAM_PAUSE", {})
+
+    async def resume(self) -> None:
+        """Go on behind :meth:`pause`."""
+        await self._ask("STREAM_RESUME", {})
+
+    async def set_quality(self, *, interval: float | None = None, rate: int | None = None) -> dict[str, Any]:
+        """Spare a thin line: seconds between pushes, 0 to 60, bytes per second of a byte stream; 0: as they come.
+
+        What is None stays as it is. The quality in force; raises Unsupported for the ``rate`` of events.
+        """
+        return await self._ask("STREAM_QUALITY", {"interval": interval, "rate": rate})
+
+    async def _ask(self, operation: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        return await self._link.request(operation, {"stream": self._request_id, **fields})
+
+    def position(self) -> Mapping[str, Any]:
         """What arrived, and how far the agent may push; after a resume it continues there."""
         return {"consumed": self._received, "credit_to": self._granted}
 
@@ -97,7 +120,7 @@ class _Stream(ABC):
         grant = self._received - self.buffered + self._window
         if grant - self._granted >= self._window // 2 and not self._ended and self._request_id:
             self._granted = grant
-            self._link.post("STREAM_CONFIGURE", {"stream": self._request_id, **self.resume()})
+            self._link.post("STREAM_CONFIGURE", {"stream": self._request_id, **self.position()})
 
     def _wake(self) -> None:
         for future in self._waiting:
@@ -117,7 +140,7 @@ class _Stream(ABC):
 _ERROR_KEYS = frozenset({"status", "message", "errno"})
 
 
-class ByteStream(_Stream):
+class ByteStream(Stream):
     """Bytes pushed by the agent, in order, none lost over a resume."""
 
     def __init__(self, link: Link, window: int = BYTE_WINDOW) -> None:
@@ -195,7 +218,7 @@ class ByteStream(_Stream):
         return data
 
 
-class EventStream(_Stream):
+class EventStream(Stream):
     """Events pushed by the agent. ``dropped`` counts those that found no credit there."""
 
     def __init__(self, link: Link, window: int = EVENT_WINDOW) -> None:

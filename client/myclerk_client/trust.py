@@ -1,16 +1,17 @@
-"""Whom the client trusts: an agent pinned at pairing, or one that proves to know an invitation's PIN."""
+"""Whom the client trusts: an agent pinned at pairing, or what an administrator says stands in for it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from myclerk_protocol import signatures
 from myclerk_protocol.events import Established
-from myclerk_protocol.mesh import pin as pins
-from myclerk_protocol.mesh import profiles, udf
-from myclerk_protocol.mesh.link import Link as Invitation
+from myclerk_protocol.mesh import dare, profiles, udf
+from myclerk_protocol.mesh.authorities import Authority
+from myclerk_protocol.mesh.connections import HostAssertion, parse_host_connection
 from myclerk_protocol.mesh.profiles import Profile, ProfileKind
 from myclerk_protocol.status import OperationError, Unauthorized
 
@@ -23,19 +24,26 @@ CLOCK_WARNING = 300
 
 
 class PinnedAgent:
-    """Authenticates against a board paired earlier: its stored keys must sign the transcript."""
+    """Authenticates against a board paired earlier: its stored keys must sign the transcript.
+
+    An agent with other keys is pinned in its place if an administrator of the board says that it stands in for
+    it (docs/trust.md).
+    """
 
     def __init__(self, board: KnownBoard, boards: KnownBoards) -> None:
         self._board = board
         self._boards = boards
         self._identity = boards.identity()
+        self._showed_connection = b""
 
     def first(self, proof: Mapping[str, Any], transcript: bytes) -> Mapping[str, Any]:
         """Check the agent's proof; our registration. Raises AgentNotTrusted."""
         board = self._board
-        _warn_about_clock(proof)
+        warn_about_clock(proof)
         try:
-            profiles.parse_profile(proof["profile"], ProfileKind.HOST, fingerprint=board.fingerprint)
+            profile = profiles.parse_profile(proof["profile"], ProfileKind.HOST)
+            if profile.fingerprint != board.fingerprint:
+                board = _stands_in(board, profile, proof)
             profiles.verify_agent(
                 bytes.fromhex(board.public_key),
                 transcript,
@@ -47,12 +55,30 @@ class PinnedAgent:
             raise AgentNotTrusted(
                 f"the agent at {board.host}:{board.port} is not the paired board {board.name}: {error.message}"
             ) from None
+        self._remember(replace(board, administrators=written(profile)))
         return self.again(transcript)
 
     def again(self, transcript: bytes) -> Mapping[str, Any]:
         """A registration by device and signature."""
         signature, pq_signature = self._identity.client_proof(transcript, self._board.fingerprint)
         return {"device": self._identity.fingerprint, "signature": signature, "pq_signature": pq_signature}
+
+    def follow_up(
+        self, answer: Mapping[str, Any] | OperationError, transcript: bytes
+    ) -> Mapping[str, Any] | None:
+        """Show the assertion by which this device was admitted to an agent that has forgotten it.
+
+        Only to one whose administrator signed it, and once in a session.
+        """
+        connection = self._board.connection.encode()
+        if not isinstance(answer, Unauthorized) or not connection or self._showed_connection == transcript:
+            return None
+        signer = dare.parse(connection).signer
+        if signer is None or udf.compact(signer) != answer.details.get("administrator"):
+            return None
+        self._showed_connection = transcript
+        public = self._identity.pq_public
+        return {**self.again(transcript), "connection": connection, "pq_public": public}
 
     def registered(self, fields: Mapping[str, Any]) -> None:
         """Judge the answer: a refusal by an administrator is an error."""
@@ -68,102 +94,67 @@ class PinnedAgent:
             log.warning(
                 "%s: the session has tier %d, the last one had %d", board.name, session.tier, board.tier
             )
-        if (board.post_quantum, board.tier) != (post_quantum, session.tier):
-            self._boards.update(board.name, post_quantum=post_quantum, tier=session.tier)
+        self._remember(replace(board, post_quantum=post_quantum, tier=session.tier))
 
-
-class InvitedAgent:
-    """Authenticates with an invitation: the agent must have its fingerprint and prove to know its PIN."""
-
-    def __init__(self, invitation: Invitation, boards: KnownBoards) -> None:
-        self._invitation = invitation
-        self._identity = boards.identity()
-        self._transcript = b""
-        self._pin_witness: bytes | None = None
-        self._pq_public = b""
-        self.profile: Profile | None = None
-        self.accepted = False
-
-    def first(self, proof: Mapping[str, Any], transcript: bytes) -> Mapping[str, Any]:
-        """Check the agent's proof; our request for admission. Raises AgentNotTrusted."""
-        _warn_about_clock(proof)
-        try:
-            profile = profiles.parse_profile(
-                proof["profile"], ProfileKind.HOST, fingerprint=self._invitation.fingerprint
-            )
-            pq_public = proof.get("pq_public")
-            profiles.check_pq_public(profile, pq_public)
-            if not signatures.available():  # what cannot be verified here is not pinned either
-                pq_public = None
-            profiles.verify_agent(
-                profile.public_key,
-                transcript,
-                proof["signature"],
-                pq_public=pq_public,
-                pq_signature=proof.get("pq_signature"),
-            )
-        except OperationError as error:
-            raise AgentNotTrusted(f"this is not the agent of the invitation: {error.message}") from None
-        self.profile, self._transcript, self._pq_public = profile, transcript, pq_public or b""
-        identity = self._identity
-        request, self._pin_witness = pins.request(
-            SYSTEM.random,
-            SYSTEM.wall(),
-            transcript=transcript,
-            account=udf.grouped(profile.fingerprint),
-            profile=identity.profile.raw,
-            pin=self._invitation.pin,
-        )
-        signature, pq_signature = identity.client_proof(transcript, profile.fingerprint)
-        return {
-            "profile": identity.profile.raw,
-            "request": request,
-            "signature": signature,
-            "pq_public": identity.pq_public,
-            "pq_signature": pq_signature,
-        }
-
-    def again(self, transcript: bytes) -> Mapping[str, Any]:
-        """A registration by device and signature: this device is enrolled by now."""
-        assert self.profile is not None
-        signature, pq_signature = self._identity.client_proof(transcript, self.profile.fingerprint)
-        return {"device": self._identity.fingerprint, "signature": signature, "pq_signature": pq_signature}
-
-    def registered(self, fields: Mapping[str, Any]) -> None:
-        """Judge the answer; only an Accept whose ``agent-witness`` proves the PIN lets the agent be pinned."""
-        if "result" not in fields and self.accepted:
+    def _remember(self, board: KnownBoard) -> None:
+        """Keep what has changed of the board."""
+        before = self._board
+        if board == before:
             return
-        if fields.get("result") != "Accept":
-            raise Unauthorized("the board's administrator does not admit this device")
-        assert self.profile is not None
-        assert self._pin_witness is not None
-        try:
-            pins.check_agent_witness(
-                pins.salted_pin(self._invitation.pin),
-                self._transcript,
-                self.profile.raw,
-                self._pin_witness,
-                fields.get("agent_witness"),
-            )
-        except OperationError as error:
-            raise AgentNotTrusted(error.message) from None
-        self.accepted = True
+        changed = (
+            "fingerprint", "public_key", "pq_public", "administrators", "post_quantum", "tier",
+        )  # fmt: skip
+        self._boards.update(before.name, **{name: getattr(board, name) for name in changed})
+        self._board = board
 
-    def board(self, name: str) -> KnownBoard:
-        """What to remember of the agent, once it was accepted."""
-        assert self.accepted
-        assert self.profile is not None
-        return KnownBoard(
-            name=name,
-            host=self._invitation.host,
-            port=self._invitation.port,
-            fingerprint=self.profile.fingerprint,
-            public_key=self.profile.public_key.hex(),
-            pq_public=self._pq_public.hex(),
+
+def _stands_in(board: KnownBoard, profile: Profile, proof: Mapping[str, Any]) -> KnownBoard:
+    """The board with the keys of an agent that stands in for it, by the word of one of its administrators.
+
+    Raises Unauthorized or BadRequest unless there is that word, at least as strong as what was pinned.
+    """
+    envelope = proof.get("connection")
+    if envelope is None or not board.administrators:
+        raise Unauthorized("it has another key, and no administrator's word for it")
+    assertion = HostAssertion(
+        envelope, proof.get("connection_pq_public"), proof.get("connection_pq_signature")
+    )
+    said, signer = parse_host_connection(assertion, profile, read(board.administrators))
+    if board.fingerprint not in said.replaces:
+        raise Unauthorized("an administrator vouches for it, but not in this board's place")
+    pq_public = proof.get("pq_public")
+    profiles.check_pq_public(profile, pq_public)
+    if board.pq_public and (signer.pq_digest is None or pq_public is None):
+        raise Unauthorized(
+            "an administrator vouches for it, but not with post-quantum keys, as the board had"
         )
+    log.warning(
+        "%s: another agent, %s, stands in for it by the word of its administrator %s",
+        board.name, udf.grouped(profile.fingerprint), udf.grouped(signer.fingerprint),
+    )  # fmt: skip
+    pinned = pq_public if pq_public is not None and signatures.available() else b""
+    return replace(
+        board,
+        fingerprint=profile.fingerprint,
+        public_key=profile.public_key.hex(),
+        pq_public=pinned.hex(),
+    )
 
 
-def _warn_about_clock(proof: Mapping[str, Any]) -> None:
+def written(profile: Profile) -> tuple[tuple[str, str], ...]:
+    """The administrators that an agent's profile names, as a KnownBoard has them."""
+    return tuple((a.public.hex(), (a.pq_digest or b"").hex()) for a in profile.administrators)
+
+
+def read(administrators: tuple[tuple[str, str], ...]) -> list[Authority]:
+    """What :func:`written` wrote."""
+    return [
+        Authority(bytes.fromhex(public), bytes.fromhex(digest) or None) for public, digest in administrators
+    ]
+
+
+def warn_about_clock(proof: Mapping[str, Any]) -> None:
+    """Warn when the agent's clock differs from ours by more than 300 s."""
     difference = proof["time"] - SYSTEM.wall()
     if abs(difference) > CLOCK_WARNING:
         log.warning("the board's clock differs from ours by %d s", difference)

@@ -26,10 +26,12 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from myclerk_protocol.status import Unsupported
 
 if TYPE_CHECKING:
     from myclerk_protocol.operations import Operation
@@ -56,6 +58,15 @@ class Access(IntEnum):
         if needed is Access.WRITE:
             return self >= Access.WRITE
         return self >= needed
+
+
+class StreamType(IntEnum):
+    """Stream types of draft section 6.3.2."""
+
+    VIDEO = 1
+    AUDIO = 2
+    HID = 3
+    SERIAL = 4
 
 
 def resource_part(text: str) -> str:
@@ -151,10 +162,16 @@ class Stream(ABC):
     and are not passed to the driver's method. ``pushes`` is the operation that its pushes bear, where the
     draft has one for these events; its push rule must have the fields of ``stream-data-push``. ``window`` is
     how many events the agent keeps at most until the client has consumed them; fewer where one is large.
+    ``is_bytes`` tells byte streams from event streams.
     """
 
     pushes: ClassVar[str] = "STREAM_DATA"
     window: ClassVar[int] = 8192
+    is_bytes: bool = False
+
+    def describe(self) -> Mapping[str, Any]:
+        """Fields of the response to the operation that opens it."""
+        return {}
 
     @abstractmethod
     def start(self, sink: StreamSink) -> None:
@@ -171,12 +188,43 @@ class Stream(ABC):
         """Stop for good. Idempotent; called exactly once by the agent at STREAM_STOP or release."""
 
 
+class StreamHandle(Handle):
+    """An open resource whose stream STREAM_START passes between sessions (docs/streams.md).
+
+    The agent opens one by :meth:`Driver.open_stream_handle` for the first session that wants the stream, and
+    closes it behind the last. ``options`` are what a session asked for in STREAM_START, by Python names.
+    """
+
+    @abstractmethod
+    def open_stream(self) -> Stream:
+        """Its stream; asked for once."""
+
+    def describe_stream(self) -> Mapping[str, Any]:
+        """Fields of the response to STREAM_START."""
+        return {}
+
+    def admit(self, options: Mapping[str, Any]) -> None:
+        """A further session wants the stream. Raises Conflict if ``options`` are not what is in force."""
+
+    def pass_to(self, options: Mapping[str, Any]) -> None:
+        """What the stream gives from now on goes to the session with these ``options``. Must not block."""
+
+    def write_data(self, data: bytes) -> Mapping[str, Any] | Awaitable[Mapping[str, Any]]:
+        """Send bytes the other way, for the session that has the stream. Raises Unsupported."""
+        raise Unsupported(f"{self.resource.name} takes no bytes")
+
+    def write_events(self, events: Sequence[Sequence[int]]) -> None:
+        """Send events the other way, for the session that has the stream. Raises Unsupported."""
+        raise Unsupported(f"{self.resource.name} takes no events")
+
+
 class Driver(ABC):
     """One bus. Built once at agent start with its context and its settings from the TOML.
 
     ``kind`` is the prefix of its resources' names. ``handles`` lists the handle classes it opens. A driver
     from a third party brings ``operations`` (rows in the vendor range 0xF000-0xFFFE) and ``schema`` (CDDL
     text with their payloads) along. ``settings`` documents every setting: name -> (default, sentence).
+    ``stream_type`` is what STREAM_START opens on its resources, None if nothing.
     """
 
     kind: ClassVar[str]
@@ -184,6 +232,7 @@ class Driver(ABC):
     operations: ClassVar[Sequence[Operation]] = ()
     schema: ClassVar[str] = ""
     settings: ClassVar[Mapping[str, tuple[Any, str]]] = {}
+    stream_type: ClassVar[StreamType | None] = None
 
     def __init__(self, context: DriverContext) -> None:
         self.context = context
@@ -211,6 +260,28 @@ class Driver(ABC):
         Override it where requests name parts of a resource; raise as the operation itself would.
         """
         return (resource,)
+
+    def whole_of(self, resource: Resource) -> str | None:
+        """The name of what a resource is a part of, so that the rules of access for that are for it, too.
+
+        By default what stands before the last ``/`` of its name, None where there is none.
+        """
+        return resource.name.rpartition("/")[0] or None
+
+    def parts(self, resource: Resource) -> Iterable[Resource]:
+        """All parts of a resource that have names of their own: who uses all of it needs access to each.
+
+        Override it, cheaply, where :meth:`whole_of` names something for some of your resources.
+        """
+        return ()
+
+    def stream_access(self, options: Mapping[str, Any]) -> Access:
+        """What a client needs on a resource to get its stream with these ``options``."""
+        return Access.READ
+
+    def open_stream_handle(self, resource: Resource, options: Mapping[str, Any]) -> StreamHandle:
+        """Open ``resource`` for its stream; runs on the resource's worker thread. Only with a ``stream_type``."""
+        raise Unsupported(f"{resource.name} has no stream")
 
     def close(self) -> None:  # noqa: B027 (optional)
         """Release what the driver itself holds; all handles are closed already."""

@@ -54,13 +54,18 @@ REGISTER_PAUSE = 10.0
 
 
 class Authenticator(Protocol):
-    """Who the client is and whom it trusts. Both raise a MyClerkError to give up."""
+    """Who the client is and whom it trusts. Each raises a MyClerkError to give up."""
 
     def first(self, proof: Mapping[str, Any], transcript: bytes) -> Mapping[str, Any]:
         """Check the agent's proof (section 4) against what is pinned; the fields of CLIENT_REGISTER."""
 
     def again(self, transcript: bytes) -> Mapping[str, Any]:
         """The fields of a repeated CLIENT_REGISTER, by ``device`` and signature over ``transcript``."""
+
+    def follow_up(
+        self, answer: Mapping[str, Any] | OperationError, transcript: bytes
+    ) -> Mapping[str, Any] | None:
+        """The fields of another CLIENT_REGISTER behind the ``answer`` to one, if that makes sense; else None."""
 
 
 class Phase(Enum):
@@ -274,8 +279,10 @@ class ClientSession:
             rule = Schema.load().push("SESSION_ROTATE")
             assert rule is not None
             self.rotate(fresh=rule.decode(payload).get("fresh", False))
-        elif opcode in (SESSION_REVOKE, SESSION_CLOSE) and request_id == 0:
+        elif opcode == SESSION_REVOKE and request_id == 0:
             self._closed_by_agent(InvalidSession("the agent ended this session"))
+        elif opcode == SESSION_CLOSE and request_id == 0:  # who comes back finds no session, but is welcome
+            self.end("the agent is stopping", linger=False)
         else:
             self._events.append(Push(request_id, opcode, payload))
 
@@ -315,7 +322,12 @@ class ClientSession:
         self._send_internal(CLIENT_REGISTER, 3, rule.encode(fields), self._registered)
 
     def _registered(self, payload: bytes | memoryview, opcode: int) -> None:
-        check_answer(payload)
+        try:
+            check_answer(payload)
+        except OperationError as refusal:
+            if not self._register_again(refusal):
+                raise
+            return
         rule = Schema.load().response("CLIENT_REGISTER")
         assert rule is not None
         fields = rule.decode(payload)
@@ -325,6 +337,13 @@ class ClientSession:
             self._keep_ticket(fields, secret, fresh=False)
             self.outbox.gather = True
         self._events.append(Registered(fields))
+        self._register_again(fields)
+
+    def _register_again(self, answer: Mapping[str, Any] | OperationError) -> bool:
+        again = self._authenticator.follow_up(answer, self._transcript)
+        if again is not None:
+            self._register(again)
+        return again is not None
 
     def _keep_ticket(self, fields: Mapping[str, Any], key: bytes, *, fresh: bool) -> None:
         if "ticket_tag" not in fields or "expires_at" not in fields:

@@ -1,26 +1,26 @@
 """Signatures of docs/protocol.md: Ed448 (RFC 8032, pure) and ML-DSA-65 (FIPS 204), with an empty context.
 
 Verification never returns a verdict that could be overlooked: it raises Unauthorized or returns None.
-Ed448 is always there; ML-DSA-65 comes with ``cryptography`` 48 or newer (:func:`available`).
+Ed448 is always there; ML-DSA-65 comes with ``cryptography`` 48 or newer, or OpenSSL 3.5 or newer
+(:func:`available`).
 """
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import import_module
-from types import ModuleType
-
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey, Ed448PublicKey
 
+from . import mldsa
 from .status import LocalError, Unauthorized
 
 ED448_SEED_SIZE = 57
 ED448_PUBLIC_SIZE = 57
 ED448_SIGNATURE_SIZE = 114
-MLDSA65_SEED_SIZE = 32
-MLDSA65_PUBLIC_SIZE = 1952
-MLDSA65_SIGNATURE_SIZE = 3309
+MLDSA65_SEED_SIZE = mldsa.SEED_SIZE
+MLDSA65_PUBLIC_SIZE = mldsa.PUBLIC_SIZE
+MLDSA65_SIGNATURE_SIZE = mldsa.SIGNATURE_SIZE
+
+REMEDY = "install cryptography 48 or newer, or OpenSSL 3.5 or newer (Debian 13 has it)"
 
 _ED448_PRIME = 2**448 - 2**224 - 1
 _SMALL_ORDER = frozenset(y.to_bytes(56, "little") for y in (0, 1, _ED448_PRIME - 1))
@@ -60,7 +60,7 @@ def verify_ed448(public: bytes, signature: bytes, message: bytes) -> None:
 
 def available() -> bool:
     """Whether ML-DSA-65 can be signed and verified here."""
-    return _mldsa() is not None
+    return mldsa.provider() is not None
 
 
 class MlDsa65Key:
@@ -73,17 +73,16 @@ class MlDsa65Key:
     __slots__ = ("_key", "public")
 
     def __init__(self, seed: bytes) -> None:
-        library = _mldsa()
+        library = mldsa.provider()
         if library is None:
-            raise LocalError("nothing here can sign with ML-DSA-65: install cryptography 48 or newer")
+            raise LocalError(f"nothing here can sign with ML-DSA-65: {REMEDY}")
         _check_seed("ML-DSA-65", seed, MLDSA65_SEED_SIZE)
-        self._key = library.MLDSA65PrivateKey.from_seed_bytes(seed)
-        self.public: bytes = self._key.public_key().public_bytes_raw()
+        self._key = library.private_key(seed)
+        self.public: bytes = self._key.public
 
     def sign(self, message: bytes) -> bytes:
         """A signature over ``message``, 3,309 bytes, hedged by the library: another one each time."""
-        signature: bytes = self._key.sign(message)
-        return signature
+        return self._key.sign(message)
 
 
 def verify_mldsa65(public: bytes, signature: bytes, message: bytes) -> None:
@@ -91,26 +90,13 @@ def verify_mldsa65(public: bytes, signature: bytes, message: bytes) -> None:
 
     Where ML-DSA-65 is not :func:`available` nothing can be verified, so every signature is refused.
     """
-    library = _mldsa()
+    library = mldsa.provider()
     if library is None:
-        raise Unauthorized("the ML-DSA-65 signature cannot be verified: this takes cryptography 48 or newer")
-    try:
-        library.MLDSA65PublicKey.from_public_bytes(public).verify(signature, message)
-    except (InvalidSignature, ValueError):
-        raise Unauthorized("the ML-DSA-65 signature does not fit the message and the key") from None
+        raise Unauthorized(f"the ML-DSA-65 signature cannot be verified: {REMEDY}")
+    if not library.verifies(public, signature, message):
+        raise Unauthorized("the ML-DSA-65 signature does not fit the message and the key")
 
 
 def _check_seed(algorithm: str, seed: bytes, size: int) -> None:
     if len(seed) != size:
         raise LocalError(f"{algorithm} needs {size} secret bytes to make a key, not {len(seed)}")
-
-
-@cache
-def _mldsa() -> ModuleType | None:
-    """The module of ``cryptography`` that has ML-DSA, or None where it is missing or cannot do ML-DSA-65."""
-    try:
-        library = import_module("cryptography.hazmat.primitives.asymmetric.mldsa")
-        library.MLDSA65PrivateKey.from_seed_bytes(bytes(MLDSA65_SEED_SIZE))
-    except (ImportError, AttributeError, UnsupportedAlgorithm):
-        return None
-    return library

@@ -4,18 +4,18 @@ import pytest
 from enrolling import Client, enrolment_of
 from fake_environment import World
 
-from myclerk_agent.state import AgentKeys
+from myclerk_agent.keys import AgentKeys
 from myclerk_agent.store import Store
+from myclerk_protocol.mesh.authorities import AdministratorKey
 from myclerk_protocol.mesh.profiles import Identity
-from myclerk_protocol.signatures import Ed448Key
 
 
 @pytest.fixture(scope="session")
 def keys():
     world = World()
-    administrator = Ed448Key(world.random(57))
+    administrator = AdministratorKey(world.random(57))
     return AgentKeys(
-        Identity.create("host", "board", world.random, 0, False, administrator=administrator.public),
+        Identity.create("host", "board", world.random, 0, False, administrators=(administrator.authority,)),
         administrator,
     )
 

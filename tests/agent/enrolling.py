@@ -45,6 +45,7 @@ class Client:
             profile=self.identity.profile.raw,
             pin=secret,
         )
+        self.message_id = pin.parse_request(request).message_id
         fields = {
             "profile": self.identity.profile.raw,
             "request": request,

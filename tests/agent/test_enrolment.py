@@ -9,8 +9,9 @@ from myclerk_agent.enrolment import REVOKED
 from myclerk_agent.store import StoreError
 from myclerk_protocol import signatures
 from myclerk_protocol.mesh import pin, udf
+from myclerk_protocol.mesh.authorities import AdministratorKey
 from myclerk_protocol.mesh.catalog import parse_device
-from myclerk_protocol.mesh.profiles import connect, parse_connection
+from myclerk_protocol.mesh.connections import connect, parse_connection
 from myclerk_protocol.status import BadRequest
 
 needs_ml_dsa = pytest.mark.skipif(not signatures.available(), reason="needs ML-DSA-65")
@@ -19,8 +20,8 @@ needs_ml_dsa = pytest.mark.skipif(not signatures.available(), reason="needs ML-D
 def test_enrolment_by_pin_and_login(enrolment, keys, store, world, client):
     secret = issue(keys, store, world, access=2, administrator=True, description="my laptop")
     answer = enrolment.register(client.enrol(secret), TRANSCRIPT)
-    assert (answer.result, answer.fingerprint, answer.repeat) == ("Accept", client.fingerprint, False)
-    assert set(answer.fields) == {"result", "connection", "device", "agent_witness"}
+    assert (answer.result, answer.fingerprint) == ("Accept", client.fingerprint)
+    assert set(answer.fields) == {"result", "connection", "device", "response", "agent_witness"}
     assert answer.fields["result"] == "Accept"
     device = store.device(client.fingerprint)
     assert (device.access, device.administrator, device.description) == (2, True, "my laptop")
@@ -59,7 +60,7 @@ def test_an_answer_that_was_lost_is_repeated_to_the_same_key_with_pin_or_without
         pin.salted_pin(secret), ANOTHER, host, client.witness, answer.fields["agent_witness"]
     )
     without = enrolment.register(client.enrol(None, ANOTHER), ANOTHER)
-    assert set(without.fields) == {"result", "connection", "device"}
+    assert set(without.fields) == {"result", "connection", "device", "response"}
     assert store.device(client.fingerprint) == before
 
 
@@ -272,6 +273,15 @@ def test_an_assertion_for_another_device_or_by_another_signer_admits_nobody(
     self_made = connect(client.identity.profile, client.identity.key, 0)
     refused(enrolment, client.login(connection=self_made))
     assert store.devices() == []
+
+
+def test_an_assertion_of_a_further_administrator_is_believed(keys, store, world, client):
+    further = AdministratorKey(world.random(57))
+    fields = client.login(connection=connect(client.identity.profile, further, 0))
+    refused(enrolment_of(keys, store, world), fields)
+    believing = enrolment_of(keys, store, world, further=[further.authority])
+    assert believing.register(fields, TRANSCRIPT).result == "Accept"
+    assert store.device(client.fingerprint).access == 0
 
 
 @needs_ml_dsa

@@ -4,16 +4,51 @@ import pytest
 from enrolling import ANOTHER, TRANSCRIPT, Client, enrolment_of, issue, refused
 
 from myclerk_agent.store import REQUEST_LIFETIME, Store
-from myclerk_protocol.status import NotFound, TooMany
+from myclerk_protocol.mesh import messages
+from myclerk_protocol.status import NotFound, TooMany, Unauthorized
+
+
+def answered(keys, client, answer):
+    """The RespondConnection in an answer, as the client reads it."""
+    administrator = keys.identity.profile.administrator
+    return messages.parse_response(answer.fields["response"], administrator, client.message_id)
+
+
+def test_both_ends_see_the_same_witness_until_the_decision(open_enrolment, keys, store, client):
+    first = open_enrolment.register(client.enrol(), TRANSCRIPT)
+    assert answered(keys, client, first).result == "Pending"
+    shown = acknowledged(keys, client, first).witness
+    (waiting,) = open_enrolment.pending()
+    assert acknowledged(keys, client, first).raw == waiting.acknowledgement
+    later = open_enrolment.register(client.enrol(None, ANOTHER), ANOTHER)
+    assert acknowledged(keys, client, later).witness == shown
+    other = Client(keys, 2)
+    assert acknowledged(keys, other, open_enrolment.register(other.enrol(), TRANSCRIPT)).witness != shown
+
+
+def acknowledged(keys, client, answer):
+    """The AcknowledgeConnection in an answer, as the client reads it."""
+    envelope = answer.fields["acknowledgement"]
+    return messages.parse_acknowledgement(envelope, keys.identity.profile, client.identity.profile)
+
+
+def test_the_decision_comes_signed_with_the_catalog_entry(open_enrolment, keys, client):
+    open_enrolment.register(client.enrol(), TRANSCRIPT)
+    open_enrolment.decide(client.fingerprint, True, access=1)
+    answer = open_enrolment.register(client.enrol(None, ANOTHER), ANOTHER)
+    response = answered(keys, client, answer)
+    assert (response.result, response.device.device.fingerprint) == ("Accept", client.fingerprint)
+    client.enrol()
+    with pytest.raises(Unauthorized, match="another request"):
+        answered(keys, client, answer)
 
 
 def test_a_request_without_pin_waits_for_the_administrator(open_enrolment, keys, store, world, client):
     told = []
     open_enrolment.on_decision.append(told.append)
     first = open_enrolment.register(client.enrol(), TRANSCRIPT)
-    assert (first.result, dict(first.fields), first.repeat) == ("Pending", {"result": "Pending"}, False)
-    second = open_enrolment.register(client.enrol(None, ANOTHER), ANOTHER)
-    assert (second.result, second.repeat) == ("Pending", True)
+    assert (first.result, first.fields["result"]) == ("Pending", "Pending")
+    assert open_enrolment.register(client.enrol(None, ANOTHER), ANOTHER).result == "Pending"
     assert [request.fingerprint for request in open_enrolment.pending()] == [client.fingerprint]
     assert open_enrolment.pending()[0].description == "client 1"
     refused(open_enrolment, client.login())
@@ -24,7 +59,7 @@ def test_a_request_without_pin_waits_for_the_administrator(open_enrolment, keys,
     assert (device.access, told) == (2, [client.fingerprint])
     assert open_enrolment.pending() == []
     answer = open_enrolment.register(client.enrol(None, ANOTHER), ANOTHER)
-    assert (answer.result, set(answer.fields)) == ("Accept", {"result", "connection", "device"})
+    assert (answer.result, set(answer.fields)) == ("Accept", {"result", "connection", "device", "response"})
     assert open_enrolment.register(client.login(), TRANSCRIPT).result == "Accept"
 
 
@@ -35,7 +70,8 @@ def test_a_rejection_is_an_answer_not_an_error(open_enrolment, keys, store, worl
     assert open_enrolment.decide(client.fingerprint, False) is None
     assert told == [client.fingerprint]
     answer = open_enrolment.register(client.enrol(None, ANOTHER), ANOTHER)
-    assert (answer.result, dict(answer.fields)) == ("Reject", {"result": "Reject"})
+    assert (answer.result, answer.fields["result"]) == ("Reject", "Reject")
+    assert answered(keys, client, answer).result == "Reject"
     refused(open_enrolment, client.login())
     world.pass_time(REQUEST_LIFETIME + 1)
     assert open_enrolment.register(client.enrol(), TRANSCRIPT).result == "Pending"
@@ -77,7 +113,7 @@ def test_sixteen_may_wait(open_enrolment, keys):
         assert open_enrolment.register(Client(keys, seed).enrol(), TRANSCRIPT).result == "Pending"
     with pytest.raises(TooMany):
         open_enrolment.register(Client(keys, 17).enrol(), TRANSCRIPT)
-    assert open_enrolment.register(Client(keys, 1).enrol(), TRANSCRIPT).repeat
+    assert open_enrolment.register(Client(keys, 1).enrol(), TRANSCRIPT).result == "Pending"
 
 
 def test_a_pin_admits_at_once_who_waits(open_enrolment, keys, store, world, client):

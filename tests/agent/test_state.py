@@ -11,7 +11,8 @@ import pytest
 from fake_environment import World
 
 from myclerk_agent import state
-from myclerk_agent.state import StateError, load_keys, prepare_directory, read_private, write_once
+from myclerk_agent.keys import load_keys
+from myclerk_agent.state import StateError, prepare_directory, read_private, write_once
 from myclerk_protocol import signatures
 from myclerk_protocol.mesh.profiles import Identity, ProfileKind
 

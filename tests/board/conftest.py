@@ -26,12 +26,16 @@ _current: list[VirtualBoard] = []
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Make what the boards start from before the first test's time runs, with progress shown."""
     needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    wanted = needed & {"board", "board_factory", "systemd_board"}
+    wanted = needed & {"board", "board_factory", "systemd_board", "packaged", "packaged_board"}
     if not wanted or session.testsfailed or session.config.option.collectonly or image.missing():
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        prepare(session.config.getoption("--board-arch"), systemd="systemd_board" in wanted)
+        prepare(
+            session.config.getoption("--board-arch"),
+            systemd="systemd_board" in wanted,
+            packaged=bool(wanted & {"packaged", "packaged_board"}),
+        )
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +78,18 @@ def hand(board: VirtualBoard) -> Hand:
 def systemd_board(board_factory: BoardFactory) -> VirtualBoard:
     """A clean board run by systemd, with nothing of ours installed."""
     return board_factory(flavour="systemd", state="systemd")
+
+
+@pytest.fixture(scope="module")
+def packaged(board_factory: BoardFactory) -> VirtualBoard:
+    """As ``packaged_board``, one for the tests of a module."""
+    return board_factory(flavour="systemd", state="packaged")
+
+
+@pytest.fixture
+def packaged_board(board_factory: BoardFactory) -> VirtualBoard:
+    """A clean board run by systemd, with our Debian packages installed and a client paired."""
+    return board_factory(flavour="systemd", state="packaged")
 
 
 @pytest.fixture

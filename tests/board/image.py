@@ -181,7 +181,7 @@ def kernel_recipe(arch: str) -> Recipe:
 
     def build(target: Path, log: Path) -> subprocess.Popen[bytes]:
         copy = f"--extract-hook=copy-out {output} {shlex.quote(str(target))}"
-        return _started(["mmdebstrap", *command, copy, KERNEL_SUITE, "-", *_mirror()], log)
+        return _started(["mmdebstrap", *command, copy, KERNEL_SUITE, "-", *mirror()], log)
 
     files = [file for part in KERNEL_RECIPE for file in _files(RECIPE / part)]
     return Recipe(f"kernel-{arch}-{_hash(files, *command, KERNEL_SUITE)}", build)
@@ -209,11 +209,29 @@ def root_recipe(arch: str) -> Recipe:
     def build(target: Path, log: Path) -> subprocess.Popen[bytes]:
         script = f"set -o pipefail; image=$1; shift; {pipe}"
         image = str(target / "root.sqfs")
-        mmdebstrap = [*ENDS_WITH_US, "mmdebstrap", *command, ROOT_SUITE, "-", *_mirror()]
+        mmdebstrap = [*ENDS_WITH_US, "mmdebstrap", *command, ROOT_SUITE, "-", *mirror()]
         return _started(["bash", "-c", script, "bash", image, *mmdebstrap], log)
 
     files = [file for part in ROOT_RECIPE for file in _files(RECIPE / part)]
     return Recipe(f"root-{arch}-{_hash(files, *command, ROOT_SUITE, pipe)}", build)
+
+
+def build_root(packages: Iterable[str]) -> Path:
+    """A Debian 13 of this machine's architecture with ``packages``, to build in: a tar archive. Raises ImageError."""
+    command = [
+        "mmdebstrap",
+        "--variant=buildd",
+        "--format=tar",
+        f"--include={','.join(packages)}",
+        ROOT_SUITE,
+    ]
+
+    def build(target: Path, log: Path) -> subprocess.Popen[bytes]:
+        return _started([*command, str(target / "root.tar.gz"), *mirror()], log)
+
+    recipe = Recipe(f"root-build-{_hash([], *command, 'gzip')}", build)
+    made(_host_architecture(), [recipe])
+    return recipe.directory / "root.tar.gz"
 
 
 def made(arch: str, recipes: Iterable[Recipe], *, fresh: bool = False) -> None:
@@ -331,7 +349,7 @@ def _check_host(arch: str) -> None:
     )
 
 
-def _mirror() -> list[str]:
+def mirror() -> list[str]:
     """The URI this machine gets Debian from, if it does; by default mmdebstrap knows one."""
     if shutil.which("apt-get") is None:
         return []

@@ -1,10 +1,11 @@
 """The virtual board: a machine in a known state, our agent in it, and a client that has paired it.
 
-Three states are saved, each made from the one before, so that a clean board costs a second:
+Four states are saved, each made from another, so that a clean board costs a second:
 
     base      booted, every device in place, the bench hand waiting
-    ready     our wheel installed, the agent running, a client paired
+    ready     base, our wheel installed, the agent running, a client paired
     systemd   booted by systemd to multi-user, the hand running as a unit; nothing of ours installed
+    packaged  systemd, our Debian packages installed, the agent running as they have it, a client paired
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from myclerk_client import Board, KnownBoards, pair
 from .hand import Hand
 from .image import Images, ensure, guest_image
 from .machine import AGENT_PORT, Machine
+from .packages import built
 from .snapshots import content_hash, saved, sources
 
 HERE = Path(__file__).parent
@@ -39,6 +41,7 @@ UNIX_SOCKET = "/run/myclerk/agent.sock"
 SETTINGS = f"""\
 [server]
 listen = ["0.0.0.0:{AGENT_PORT}"]
+announce = false
 unix-socket = "{UNIX_SOCKET}"
 handshakes-per-second = 1000
 connections-per-address = 64
@@ -120,10 +123,12 @@ class VirtualBoard:
         printed = json.loads(self.agent_command("invite", "--json", "--host", "127.0.0.1", *options))
         return str(printed["link"]).replace("127.0.0.1", f"127.0.0.1:{self.port}", 1)
 
-    def install(self, package: Path) -> str:
-        """Install a Debian package; what apt printed."""
-        self.hand.write_file(path=f"/tmp/{package.name}", data=package.read_bytes())
-        return self.hand.check("apt-get", "install", "-y", f"/tmp/{package.name}", timeout=300)
+    def install(self, *packages: Path) -> str:
+        """Install or upgrade Debian packages; what apt printed."""
+        for package in packages:
+            self.hand.write_file(path=f"/tmp/{package.name}", data=package.read_bytes())
+        files = [f"/tmp/{package.name}" for package in packages]
+        return self.hand.check("apt-get", "install", "-y", *files, timeout=300)
 
     def power_cycle(self) -> None:
         """Cut the power and boot again: what was not written to the disk is lost."""
@@ -141,12 +146,14 @@ class VirtualBoard:
         shutil.rmtree(self.home, ignore_errors=True)
 
 
-def prepare(arch: str = "amd64", *, systemd: bool = False) -> None:
+def prepare(arch: str = "amd64", *, systemd: bool = False, packaged: bool = False) -> None:
     """Make what :func:`restored` starts from, if it is not there."""
     images, guest = _materials(arch)
     _ready(images, guest)
     if systemd:
         _systemd(images, guest)
+    if packaged:
+        _packaged(images, guest)
 
 
 def restored(
@@ -157,7 +164,8 @@ def restored(
     The first one on a ``link`` is 10.0.3.1, the second 10.0.3.2.
     """
     images, guest = _materials(arch)
-    directory = {"base": _base, "ready": _ready, "systemd": _systemd}[state](images, guest)
+    makers = {"base": _base, "ready": _ready, "systemd": _systemd, "packaged": _packaged}
+    directory = makers[state](images, guest)
     os.utime(directory)  # in use: it is not pruned
     disk = directory / "disk.qcow2"
     number = 2 if link is not None and link.exists() else 1
@@ -242,6 +250,31 @@ def _ready(images: Images, guest: Path) -> Path:
             raise
 
     return saved(f"ready-{content_hash(_key(images, guest), *files)}", make)
+
+
+@cache
+def _packaged(images: Images, guest: Path) -> Path:
+    """The systemd flavour with our packages on it, and a paired client."""
+    packages = built()
+
+    def make(directory: Path) -> None:
+        base = _systemd(images, guest)
+        machine = Machine(images, guest, "systemd", disk=base / "disk.qcow2")
+        try:
+            machine.start(base / "state")
+            board = VirtualBoard(machine, Hand(machine), directory / "home")
+            board.hand.set_clock(epoch=time.time())
+            board.install(*packages.values())
+            board.hand.check("systemctl", "is-active", "myclerk-agent")
+            link = board.invitation("--administrator")
+            asyncio.run(pair(link, name=NAME, boards=board.boards, timeout=60))
+            asyncio.run(_first_words(board))
+            _save(board, directory)
+        except BaseException:
+            machine.close()
+            raise
+
+    return saved(f"packaged-{content_hash(_key(images, guest), *packages.values())}", make)
 
 
 async def _first_words(board: VirtualBoard) -> None:

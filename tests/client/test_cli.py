@@ -41,15 +41,28 @@ def test_every_command_has_a_help(run: Run, path: Sequence[str]) -> None:
 
 def test_commands_are_those_of_the_documentation() -> None:
     assert {" ".join(path) for path in COMMANDS} == {
-        "", "pair", "boards", "forget", "ping", "devices", "lock", "operations", "completion", "serial",
+        "", "discover", "pair", "boards", "forget", "ping", "devices", "lock", "operations", "completion", "serial",
         "serial list", "serial console", "serial link", "serial lines", "serial break", "serial send",
-        "serial read",
+        "serial read", "serial join", "unlock", "hid", "hid list", "hid dump", "hid forward",
+        "routes", "routes list", "routes create", "routes delete", "routes modify", "routes priority",
         "i2c", "i2c list", "i2c detect", "i2c get", "i2c set", "i2c transfer", "i2c dump",
         "spi", "spi list", "spi transfer", "spi write", "spi read",
         "can", "can list", "can status", "can send", "can dump", "can play", "can up", "can down", "can configure",
         "gpio", "gpio detect", "gpio info", "gpio get", "gpio set", "gpio mon", "gpio pwm",
         "w1", "w1 list", "w1 search", "w1 temp", "w1 resolution", "w1 alarm", "w1 read", "w1 write", "w1 reset",
         "w1 rom",
+        "access", "access show", "access explain", "access grant", "access revoke", "access group", "access hub",
+        "access share",
+        "clients", "clients list", "clients show", "clients assign", "clients unassign", "clients revoke",
+        "clients heartbeat",
+        "requests", "requests list", "requests show", "requests create", "requests approve", "requests reject",
+        "requests cancel",
+        "call", "call answer", "call dial", "call hangup", "call watch",
+        "gnss", "gnss config", "gnss history", "gnss off", "gnss on", "gnss position",
+        "modem", "modem init", "modem list", "modem network", "modem release", "modem signal", "modem status",
+        "modem ussd",
+        "sms", "sms delete", "sms list", "sms receive", "sms send",
+        "usb", "usb attach", "usb capture", "usb detach", "usb list", "usb port", "usb serve",
     }  # fmt: skip
 
 

@@ -66,6 +66,9 @@ class TableLink:
     def post(self, name: str, fields: Mapping[str, Any]) -> None:
         """Credit: there is nothing more to come."""
 
+    def forget_stream(self, request_id: int) -> None:
+        """Its Request ID would be free again."""
+
     async def close(self) -> None:
         self.closed = True
 
@@ -123,7 +126,14 @@ def test_a_usb_port_shows_its_identity(run: Run, answers: Answers) -> None:
 
 @pytest.mark.parametrize("held", [{}, {"held_by": HOSTILE}, {"locked_by": HOSTILE, "held_by": "ann"}])
 def test_hostile_names_reach_no_terminal(run: Run, answers: Answers, held: dict[str, str]) -> None:
-    device = {"name": f"serial:{HOSTILE}", "kind": "serial", "description": HOSTILE, "access": 3, **held}
+    device = {
+        "name": f"serial:{HOSTILE}",
+        "kind": "serial",
+        "description": HOSTILE,
+        "access": 3,
+        "shared": True,
+        **held,
+    }
     answers["DEVICE_LIST"] = {"devices": [device]}
     code, out, err = run("devices")
     assert (code, err) == (0, "")
@@ -135,6 +145,18 @@ def test_hostile_names_reach_no_terminal(run: Run, answers: Answers, held: dict[
     assert (code, err) == (0, "")
     assert out[:-1].isprintable()
     assert json.loads(out)[0]["description"] == HOSTILE
+
+
+def test_what_is_plugged_is_a_stream(run: Run, answers: Answers, events: list[dict[str, Any]]) -> None:
+    device = {"name": "serial:ttyUSB0", "kind": "serial", "description": HOSTILE, "access": 3, "shared": True}
+    answers["DEVICE_SUBSCRIBE"] = {"devices": [device]}
+    events += [{"action": action, **device} for action in ("remove", "add", "change")]
+    code, out, err = run("devices", "serial", "--watch")
+    assert (code, err) == (0, "myclerk: watching bench; Ctrl-C ends it\n")
+    assert out.splitlines() == [f"{sign} serial:ttyUSB0  {clean(HOSTILE)}" for sign in "-+~"]
+    told = [json.loads(line) for line in run("devices", "--watch", "--json")[1].splitlines()]
+    assert [event["action"] for event in told] == ["remove", "add", "change"]
+    assert all(event["device"] == {**device, "access": "read-write"} for event in told)
 
 
 def test_operations_of_a_third_party_are_listed_by_name(run: Run, answers: Answers) -> None:

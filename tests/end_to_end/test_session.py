@@ -22,7 +22,7 @@ from myclerk_protocol.local import LocalClientSession
 from myclerk_protocol.payloads import unpack
 from myclerk_protocol.status import Status
 
-NOT_SERVED, UNKNOWN = 0x0674, 0x0ABC  # GSM_SMS_SEND, and an opcode of nobody's
+NOT_SERVED, UNKNOWN = 0x0B50, 0x0ABC  # SMS_CREATE, and an opcode of nobody's
 
 
 def test_a_ping_is_a_round_trip(boards: KnownBoards) -> None:

@@ -37,7 +37,7 @@ def socket(tmp_path_factory: pytest.TempPathFactory, trace: Trace) -> Iterator[s
 def test_the_example_has_something_on_every_bus(socket: str) -> None:
     with Board.connect(socket) as board:
         devices = board.devices()
-        assert {device["kind"] for device in devices} == {"gpio", "i2c", "spi", "can", "w1", "serial"}
+        assert {device["kind"] for device in devices} == {"gpio", "gsm", "i2c", "spi", "can", "w1", "serial"}
         assert all(device["simulated"] for device in devices)
 
         with board.gpio.request({"LED": False}) as led, board.gpio.request("SENSOR") as sensor:
@@ -74,4 +74,4 @@ def test_every_table_of_the_guide_can_be_served(text: str) -> None:
                 driver.close()
 
     asyncio.run(main())
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 8

@@ -57,7 +57,7 @@ def block(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Make these providers' libraries fail to load."""
     for name in names:
         if name == "libcrypto":
-            monkeypatch.setattr("myclerk_protocol.kem.libcrypto_provider.LIBRARIES", ("libnone.so.0",))
+            monkeypatch.setattr("myclerk_protocol.libcrypto.LIBRARIES", ("libnone.so.0",))
         else:
             monkeypatch.setitem(sys.modules, PACKAGES[name], None)
 
@@ -251,7 +251,7 @@ def test_without_any_library_the_error_names_three_remedies(monkeypatch: pytest.
 def test_a_libcrypto_that_is_too_old_or_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LocalError, match=r"OpenSSL 3\.5"):
         LibcryptoProvider("libnone.so.0")
-    monkeypatch.setattr("myclerk_protocol.kem.libcrypto_provider.MINIMUM_VERSION", (1000, 0))
+    monkeypatch.setattr("myclerk_protocol.libcrypto.MINIMUM_VERSION", (1000, 0))
     with pytest.raises(LocalError, match=r"OpenSSL 3\.5"):
         LibcryptoProvider(LIBRARY_PATH)
 

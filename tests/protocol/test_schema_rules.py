@@ -145,7 +145,8 @@ def test_rules_are_found_by_operation() -> None:
     assert schema.request("SERIAL_PORT_OPEN") is schema.map("serial-port-open-request")
     assert schema.response("SERIAL_PORT_OPEN") is schema.map("serial-port-open-response")
     assert schema.push("STREAM_DATA") is schema.map("stream-data-push")
-    assert schema.request("STREAM_DATA") is None
+    assert schema.push("STREAM_START") is None
+    assert schema.request("GPIO_EVENT") is None
     assert schema.response("NO_SUCH_THING") is None
     assert schema.source("STREAM_DATA") == "stream.cddl"
     assert schema.source("SERIAL_BREAK") == "serial.cddl"
@@ -239,6 +240,12 @@ def test_every_rule_of_the_package_is_used_or_is_a_payload() -> None:
         "status-code",
         "serial-control-event",
         "can-frames-event",
+        "hid-report",
+        "device-event",
+        "gsm-sms-event",
+        "gsm-call-event",
+        "usb-interrupt-event",
+        "usb-isochronous-event",
     }
     for name, shape in schema.shapes.items():
         payload = isinstance(shape, MapType) and name.rpartition("-")[2] in ("request", "response", "push")

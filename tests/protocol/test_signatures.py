@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from myclerk_protocol import signatures
+from myclerk_protocol import mldsa, signatures
 from myclerk_protocol.signatures import Ed448Key, MlDsa65Key, verify_ed448, verify_mldsa65
 from myclerk_protocol.status import LocalError, Unauthorized
 
@@ -63,7 +64,7 @@ WITH_CONTEXT = (
 MLDSA_MODULE = "cryptography.hazmat.primitives.asymmetric.mldsa"
 
 needs_mldsa = pytest.mark.skipif(
-    not signatures.available(), reason="ML-DSA-65 needs cryptography 48 or newer"
+    not signatures.available(), reason="ML-DSA-65 needs cryptography 48 or OpenSSL 3.5"
 )
 SIGNERS = [
     pytest.param(Ed448Key, 57, verify_ed448, id="Ed448"),
@@ -205,17 +206,18 @@ def test_random_bytes_are_no_ed448_signature(public: bytes, signature: bytes, me
 
 @pytest.fixture
 def without_mldsa(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A ``cryptography`` that has no ML-DSA."""
+    """A ``cryptography`` that has no ML-DSA, on a system whose OpenSSL has none either."""
     monkeypatch.setitem(sys.modules, MLDSA_MODULE, None)
-    signatures._mldsa.cache_clear()
+    monkeypatch.setattr("myclerk_protocol.libcrypto.LIBRARIES", ("libnone.so.0",))
+    mldsa.provider.cache_clear()
     yield
-    signatures._mldsa.cache_clear()
+    mldsa.provider.cache_clear()
 
 
 @pytest.mark.usefixtures("without_mldsa")
 def test_without_mldsa_signing_names_the_remedy() -> None:
     assert not signatures.available()
-    with pytest.raises(LocalError, match="install cryptography 48"):
+    with pytest.raises(LocalError, match=r"install cryptography 48.*OpenSSL 3\.5"):
         MlDsa65Key(bytes(32))
 
 
@@ -227,3 +229,53 @@ def test_without_mldsa_even_a_good_signature_is_refused(request: pytest.FixtureR
     request.getfixturevalue("without_mldsa")
     with pytest.raises(Unauthorized, match=r"cannot be verified.*cryptography 48"):
         verify_mldsa65(key.public, signature, b"m")
+
+
+# -- the libraries behind ML-DSA-65 ----------------------------------------------------------------------------
+
+LIBRARY_PATH = os.environ.get("MYCLERK_TEST_LIBCRYPTO")
+"""The path of an OpenSSL 3.5 beside the system's, for the tests of a libcrypto."""
+
+
+def libcrypto_provider() -> mldsa.LibcryptoProvider:
+    try:
+        return mldsa.LibcryptoProvider(LIBRARY_PATH)
+    except LocalError:
+        pytest.skip(
+            "libcrypto does no ML-KEM-768 here, nor ML-DSA-65 (OpenSSL 3.5 or newer is not installed)"
+        )
+
+
+def test_libcrypto_makes_the_published_keys_from_their_seeds() -> None:
+    library = libcrypto_provider()
+    for vector in published_mldsa_vectors():
+        assert library.private_key(bytes.fromhex(vector["xi"])).public == bytes.fromhex(vector["pk"])
+
+
+@needs_mldsa
+def test_libcrypto_and_cryptography_verify_each_other() -> None:
+    library, other = libcrypto_provider(), mldsa.CryptographyProvider()
+    ours, theirs = library.private_key(bytes(range(32))), other.private_key(bytes(range(32)))
+    assert ours.public == theirs.public
+    assert other.verifies(ours.public, ours.sign(b"message"), b"message")
+    assert library.verifies(theirs.public, theirs.sign(b"message"), b"message")
+    assert not library.verifies(theirs.public, theirs.sign(b"message"), b"another")
+    for public, signature in ((b"", b""), (bytes(1952), bytes(3309)), (ours.public, ours.sign(b"m")[:-1])):
+        assert not library.verifies(public, signature, b"m")
+
+
+def test_a_libcrypto_that_is_too_old_signs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("myclerk_protocol.libcrypto.MINIMUM_VERSION", (1000, 0))
+    with pytest.raises(LocalError, match=r"OpenSSL 3\.5"):
+        mldsa.LibcryptoProvider(LIBRARY_PATH)
+
+
+@needs_mldsa
+def test_a_library_that_contradicts_itself_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mldsa.CryptographyProvider, "verifies", lambda *given: False)
+    monkeypatch.setattr("myclerk_protocol.libcrypto.LIBRARIES", ("libnone.so.0",))
+    mldsa.provider.cache_clear()
+    try:
+        assert not signatures.available()
+    finally:
+        mldsa.provider.cache_clear()

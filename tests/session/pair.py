@@ -65,6 +65,9 @@ class Trust:
         signature, _ = self.device.client_proof(transcript, self.agent.fingerprint)
         return {"device": self.device.fingerprint, "signature": signature}
 
+    def follow_up(self, answer: object, transcript: bytes) -> None:
+        return None
+
 
 class AgentSide:
     """An agent that lives through many connections.

@@ -12,19 +12,31 @@ from click.shell_completion import shell_complete
 
 from myclerk_protocol import __version__
 
+from .access import access
 from .app import App
 from .boards import boards, forget, pair
+from .call import call
 from .can import can
+from .clients import clients
 from .completion import COMPLETE_VARIABLE, PROGRAM, completion
-from .devices import devices, lock, operations, ping
+from .devices import devices, operations, ping
+from .discover import discover
+from .gnss import gnss
 from .gpio import gpio
+from .hid import hid
 from .i2c import i2c
+from .locks import lock, unlock
+from .modem import modem
 from .onewire import onewire
 from .options import Group, configure_logging
 from .outcomes import epilog, report
 from .output import abandon
+from .requests import requests
+from .routes import routes
 from .serial import serial
+from .sms import sms
 from .spi import spi
+from .usb import usb
 
 
 class Root(Group):
@@ -45,12 +57,14 @@ def main() -> None:
 
 
 for _command in (
+    discover,
     pair,
     boards,
     forget,
     ping,
     devices,
     lock,
+    unlock,
     operations,
     serial,
     gpio,
@@ -58,6 +72,16 @@ for _command in (
     spi,
     onewire,
     can,
+    usb,
+    hid,
+    routes,
+    access,
+    clients,
+    requests,
+    modem,
+    sms,
+    call,
+    gnss,
     completion,
 ):
     main.add_command(_command)

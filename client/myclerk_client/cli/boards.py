@@ -41,12 +41,20 @@ def _name(context: click.Context, parameter: click.Parameter, value: str | None)
 def pair(app: App, link: str, name: str | None) -> None:
     """Pair a board with the LINK that `myclerk-agent invite` printed there; - reads it from standard input.
 
+    A LINK without a PIN, myclerk://HOST/FINGERPRINT, asks the board's administrators where they allow that.
+
     Example: myclerk pair 'myclerk://bench.local/MC44...#AAJP-...' --name bench
     """
-    entry = _entry(app.run(pair_board(link, name=name, timeout=app.timeout or CONNECT_TIMEOUT)))
+    timeout = app.timeout or CONNECT_TIMEOUT
+    entry = _entry(app.run(pair_board(link, name=name, timeout=timeout, on_pending=_waiting)))
     app.output.document(
         entry, f"paired {entry['name']} at {_address(entry)}, fingerprint {entry['fingerprint']}"
     )
+
+
+def _waiting(witness: str) -> None:
+    click.echo("waiting for an administrator: `myclerk-agent pending` there must show this witness", err=True)
+    click.echo(f"  {witness}", err=True)
 
 
 @click.command(cls=Command)

@@ -1,32 +1,22 @@
-"""`myclerk ping`, `devices`, `lock`, `operations`: what a board is and has."""
+"""`myclerk ping`, `devices`, `operations`: what a board is and has."""
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-import signal
 from typing import Any
 
 import click
 
 from myclerk_protocol.operations import REGISTRY
-from myclerk_protocol.status import LocalError, NotFound
+from myclerk_protocol.status import LocalError
 
 from ..board import Board
-from ..errors import ConnectionLost, SessionLost
-from ..locks import Lock
 from .app import App, with_board
 from .names import complete_kind, complete_resource, remember_resources
 from .options import Command
 from .output import Row
 
 ACCESS = ("none", "read", "write", "read-write", "exclusive")
-
-
-def _command(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    if value and shutil.which(value[0]) is None:
-        raise click.BadParameter(f"there is no program {value[0]!r}")
-    return value
+SIGNS = {"add": "+", "remove": "-", "change": "~"}
 
 
 @click.command(cls=Command)
@@ -58,24 +48,50 @@ def _protection(session: Row) -> str:
 
 @click.command(cls=Command)
 @click.argument("kind", required=False, shell_complete=complete_kind)
-@with_board()
-async def devices(app: App, board: Board, kind: str | None) -> None:
+@click.option("--watch", is_flag=True, help="Show what comes (+), goes (-) and changes (~), until Ctrl-C.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Also what is not shared; for administrators and hubs."
+)
+def devices(kind: str | None, watch: bool, everything: bool) -> None:
     """List what a board shares with you: everything, or one KIND (serial, gpio, ...).
 
     Example: myclerk devices serial
     """
-    found = [{**device, "access": ACCESS[device["access"]]} for device in await board.devices(kind)]
+    if watch and everything:
+        raise click.UsageError("--all lists what there is now; leave --watch out")
+    _watch(kind) if watch else _list(kind, everything)
+
+
+@with_board()
+async def _list(app: App, board: Board, kind: str | None, everything: bool) -> None:
+    listed = await (board.discover() if everything else board.devices(kind))
+    found = [_shown(device) for device in listed if kind in (None, device["kind"])]
     remember_resources(board.name, (device["name"] for device in found), kind)
     app.output.table(
         found,
         {
             "RESOURCE": lambda row: row["name"],
             "DESCRIPTION": _description,
-            "ACCESS": lambda row: row["access"],
+            "ACCESS": lambda row: row["access"] if row["shared"] else f"{row['access']}, not shared",
             "IN USE BY": _user,
         },
         empty=f"{board.name} shares nothing{f' of kind {kind}' if kind else ''} with you",
     )
+
+
+@with_board(limited=False)
+async def _watch(app: App, board: Board, kind: str | None) -> None:
+    async with board.subscribe(None if kind is None else [kind]) as events:
+        remember_resources(board.name, (device["name"] for device in events.devices), kind)
+        app.output.note(f"watching {board.name}; Ctrl-C ends it")
+        async for event in events:
+            device = event["device"]
+            line = f"{SIGNS[event['action']]} {device['name']}  {_description(device)}"
+            app.output.document({**event, "device": _shown(device)}, line)
+
+
+def _shown(device: Row) -> Row:
+    return {**device, "access": ACCESS[device["access"]]}
 
 
 def _description(row: Row) -> str:
@@ -89,7 +105,9 @@ def _description(row: Row) -> str:
 
 def _user(row: Row) -> str | None:
     held, locked = row.get("held_by"), row.get("locked_by")
-    return f"{locked} (locked)" if locked else held
+    if not locked:
+        return held
+    return f"{locked} (locked, {row['waiting']} waiting)" if row.get("waiting") else f"{locked} (locked)"
 
 
 @click.command(cls=Command)
@@ -117,62 +135,3 @@ def _operation(name: str) -> dict[str, Any]:
     except LocalError:  # a third party's
         return {"name": name, "code": None, "description": None}
     return {"name": name, "code": known.code, "description": known.description}
-
-
-@click.command(cls=Command)
-@click.argument("resource", shell_complete=complete_resource)
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, callback=_command)
-@click.option("--wait", type=click.FloatRange(0), default=0.0, help="Seconds to wait for the resource.")
-@click.option("--ttl", type=click.FloatRange(0, min_open=True), help="Seconds after which the lock falls.")
-@with_board(limited=False)
-async def lock(
-    app: App, board: Board, resource: str, command: tuple[str, ...], wait: float, ttl: float | None
-) -> None:
-    """Run COMMAND while a RESOURCE is kept from all other sessions; its exit code is the exit code.
-
-    Other commands of yours are other sessions, too: this is for work that happens at the board.
-
-    Example: myclerk lock serial:ttyUSB0 --wait 60 -- ./rewire-and-measure
-    """
-    held = board.lock(resource, wait=wait, ttl=ttl)
-    await held.acquire()
-    session = board.link.generation
-    try:
-        code = await _run(app, command)
-    finally:
-        await _release(app, held, lost=board.link.generation != session)
-    raise click.exceptions.Exit(code)
-
-
-async def _release(app: App, held: Lock, *, lost: bool) -> None:
-    """Give the lock back, or say that it was not held to the end."""
-    try:
-        if lost:
-            raise SessionLost("its session could not be resumed")
-        await held.release()
-    except (ConnectionLost, NotFound) as error:
-        app.output.note(f"{held.resource} was not locked to the end: {error}")
-
-
-async def _run(app: App, command: tuple[str, ...]) -> int:
-    """Run a command with our terminal and wait for it, whatever signal comes; its exit code."""
-    process: asyncio.subprocess.Process | None = None
-    early: list[int] = []
-
-    def forward(number: int) -> None:
-        if number == signal.SIGINT:  # Ctrl-C: the terminal tells both
-            return
-        if process is None:
-            early.append(number)
-        elif process.returncode is None:
-            process.send_signal(number)
-
-    app.on_signal = forward
-    try:
-        process = await asyncio.create_subprocess_exec(*command)
-        for number in early:
-            forward(number)
-        code = await process.wait()
-    finally:
-        app.on_signal = None
-    return code if code >= 0 else 128 - code

@@ -72,11 +72,23 @@ def complete_line(context: click.Context, parameter: click.Parameter, start: str
     return [CompletionItem(name) for name in names if name.startswith(start)]
 
 
+def complete_device(context: click.Context, parameter: click.Parameter, start: str) -> list[CompletionItem]:
+    """Short names of USB devices."""
+    names = [name.removeprefix("usb:") for name in _resources(context) if name.startswith("usb:")]
+    return [CompletionItem(name) for name in names if name.startswith(start)]
+
+
 def complete_interface(
     context: click.Context, parameter: click.Parameter, start: str
 ) -> list[CompletionItem]:
     """Short names of CAN interfaces."""
     names = [name.removeprefix("can:") for name in _resources(context) if name.startswith("can:")]
+    return [CompletionItem(name) for name in names if name.startswith(start)]
+
+
+def complete_input(context: click.Context, parameter: click.Parameter, start: str) -> list[CompletionItem]:
+    """Short names of input devices."""
+    names = [name.removeprefix("hid:") for name in _resources(context) if name.startswith("hid:")]
     return [CompletionItem(name) for name in names if name.startswith(start)]
 
 

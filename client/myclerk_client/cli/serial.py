@@ -14,6 +14,7 @@ from myclerk_protocol.status import OperationTimeout
 from ..board import Board
 from .app import App, with_board
 from .console import console
+from .join import join
 from .link import link
 from .names import remember_resources
 from .options import Group
@@ -31,6 +32,7 @@ def serial() -> None:
 
 
 serial.add_command(console)
+serial.add_command(join)
 serial.add_command(link)
 
 

@@ -71,6 +71,10 @@ class GpioDriver(Driver):
         chip = names.chip_of(resource)
         return [names.line(chip, names.offset(chip, _line_id(line))) for line in fields["lines"]]
 
+    def parts(self, resource: Resource) -> Iterable[Resource]:
+        """The lines of a chip, the channels of a PWM chip."""
+        return self._names().parts(resource)
+
     @serves("GPIO_CHIP_LIST", access=Access.READ)
     def list_chips(self) -> Mapping[str, Any]:
         """{``chips``, ``pwm_chips``}: name, label and what they have."""

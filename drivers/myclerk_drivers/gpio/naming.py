@@ -96,6 +96,16 @@ class Names:
             raise BadRequest(f"{resource.name} is no GPIO chip or line", key="resource")
         return chip
 
+    def parts(self, resource: Resource) -> list[Resource]:
+        """The lines of a chip, the channels of a PWM chip, none of anything else."""
+        for chip in self.chips:
+            if resource.name == _name(chip.name):
+                return [self.line(chip, offset) for offset in range(len(chip.line_names))]
+        for pwm_chip in self.pwm_chips:
+            if resource.name == _name(pwm_chip.name):
+                return [self.channel(pwm_chip, number) for number in range(pwm_chip.channels)]
+        return []
+
     # -- resources -----------------------------------------------------------------------------------------
 
     def chip(self, chip: Chip) -> Resource:

@@ -76,6 +76,14 @@ class I2cDriver(Driver):
         parts = [self.find(Target(target.number, address).name) for address in sorted(addresses)]
         return [part for part in parts if part is not None] or [resource]
 
+    def parts(self, resource: Resource) -> Iterable[Resource]:
+        """All addresses on a bus."""
+        target = _target(resource)
+        if target.address is not None:
+            return []
+        addresses = (Target(target.number, address) for address in range(0x80))
+        return [Resource(address.name, parent=target.bus) for address in addresses]
+
     @staticmethod
     def _resource(adapter: Adapter) -> Resource:
         properties = {"bus": adapter.number, "path": adapter.path, "adapter": adapter.name}

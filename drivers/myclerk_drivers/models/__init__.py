@@ -11,6 +11,7 @@ otherwise.
     onewire.py      ROM layer and CRC of 1-Wire devices
     ds18b20.py      DS18B20 temperature sensor          (1-Wire)
     flash.py        W25Qxx serial NOR flash             (SPI)
+    modem.py        a cellular modem, with modem_*.py   (serial; not imported here, as few need it)
 """
 
 from .ds18b20 import Ds18b20

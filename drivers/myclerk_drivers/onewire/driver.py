@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar
@@ -60,6 +60,22 @@ class OneWireDriver(Driver):
                 fields = _slave_fields(slave)
                 description = f"{fields.get('type', 'device')} on {bus.name}"
                 yield Resource(fields.pop("name"), description, parent=parent, properties=fields)
+
+    def whole_of(self, resource: Resource) -> str | None:
+        """A device is a part of its bus: who has that can do everything to it."""
+        return resource.parent
+
+    def parts(self, resource: Resource) -> Iterable[Resource]:
+        """The devices on a bus that the kernel knows."""
+        return [other for other in self.resources() if other.parent == resource.name]
+
+    def parts_of(self, resource: Resource, fields: Mapping[str, Any]) -> Sequence[Resource]:
+        """The device that a request for a bus names, known or not."""
+        rom = fields.get("rom")
+        if rom is None or resource.parent is not None:
+            return (resource,)
+        name = f"w1:{rom.lower()}"
+        return (self.find(name) or Resource(name, parent=resource.name),)
 
     @serves("ONEWIRE_BUS_LIST", access=Access.READ, slow=True)
     def list_buses(self) -> Mapping[str, Any]:

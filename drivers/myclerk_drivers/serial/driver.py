@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from myclerk_protocol.status import Conflict, Unsupported
 
-from ..base import Access, Driver, Resource, serves
+from ..base import Access, Driver, Resource, StreamType, serves
 from ..context import DriverContext
 from . import configuration, kernel
 from .faults import opening_fault
@@ -26,6 +26,7 @@ class SerialDriver(Driver):
 
     kind = "serial"
     handles = (SerialPort,)
+    stream_type = StreamType.SERIAL
     settings: ClassVar[Mapping[str, tuple[Any, str]]] = {
         "ports": ({}, "Further ports, name = device path: ptys, links that udev does not list."),
         "hide": ([], "Names of ports that are not offered, without `serial:`."),
@@ -91,6 +92,14 @@ class SerialDriver(Driver):
         tty.exclusive = wanted["exclusive"]
         self._open[os.fstat(fd).st_rdev] = tty
         return SerialPort(resource, tty, effective, self._interval)
+
+    def stream_access(self, options: Mapping[str, Any]) -> Access:
+        """As SERIAL_PORT_OPEN: opening sets rate and modem lines."""
+        return Access.READ_WRITE
+
+    def open_stream_handle(self, resource: Resource, options: Mapping[str, Any]) -> SerialPort:
+        """As :meth:`open_port`, with ``options`` as its settings."""
+        return self.open_port(resource, **options)
 
     def _await_close(self, path: str, name: str) -> None:
         """Wait until an earlier handle has let go of the device, so that its DTR has dropped in between."""

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from myclerk_protocol.status import BadRequest, OperationError
+from myclerk_protocol.status import BadRequest, Conflict, OperationError
 
-from ..base import Access, Handle, Resource, Stream, serves
+from ..base import Access, Resource, Stream, StreamHandle, serves
 from . import kernel, lines
 from .configuration import check, configure
 from .faults import fault
@@ -25,7 +25,7 @@ MAX_BREAK = 10.0
 """Seconds."""
 
 
-class SerialPort(Handle):
+class SerialPort(StreamHandle):
     """One open port. Its methods serve the operations on a handle; ``settings`` are those in effect.
 
     What may want a transfer to a USB adapter (settings, modem lines) is slow and runs on the worker thread.
@@ -45,6 +45,30 @@ class SerialPort(Handle):
     def describe(self) -> Mapping[str, Any]:
         """The effective settings, read back from the kernel."""
         return self.settings
+
+    def open_stream(self) -> Stream:
+        """All bytes that come, for STREAM_START."""
+        return ByteStream(self._reader)
+
+    def describe_stream(self) -> Mapping[str, Any]:
+        """{``serial``}: the effective settings."""
+        return {"serial": self.settings}
+
+    def admit(self, options: Mapping[str, Any]) -> None:
+        """Raise Conflict for settings other than those in force; DTR and RTS are only set at the opening."""
+        for name, value in options.items():
+            present = self.settings.get(name, value)
+            fits = present.items() >= value.items() if isinstance(value, Mapping) else present == value
+            if not fits:
+                wire = name.replace("_", "-")
+                raise Conflict(
+                    f"{self.resource.name} is open with {wire} {present}, not {value}; ask for no settings",
+                    key=f"serial.{wire}",
+                )
+
+    def write_data(self, data: bytes) -> Mapping[str, int] | Awaitable[Mapping[str, int]]:
+        """As :meth:`write`."""
+        return self._writer.write(data, False, None)
 
     def close(self) -> None:
         """Fail what is in flight, end a break, discard what was not sent; DTR drops if the port hangs up."""

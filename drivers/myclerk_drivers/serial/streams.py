@@ -19,6 +19,8 @@ class ByteStream(Stream):
     """Received bytes, read only as far as credit goes: without credit they stay in the kernel, where flow
     control can hold back the sender. It is the port's one reader from its making to its :meth:`close`."""
 
+    is_bytes = True
+
     def __init__(self, reader: Reader) -> None:
         reader.reserve(self)
         self._reader = reader

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
-from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_void_p, create_string_buffer
+from collections.abc import Callable
+from ctypes import byref, c_char_p, c_int, c_size_t, c_void_p, create_string_buffer
 from typing import Any
 
+from .. import libcrypto
 from ..status import LocalError
 from .base import (
     CIPHERTEXT_SIZE,
@@ -16,12 +17,10 @@ from .base import (
     PrivateKey,
 )
 
-LIBRARIES = ("libcrypto.so.3", "libcrypto.so.4")
-MINIMUM_VERSION = (3, 5)
 ALGORITHM = b"ML-KEM-768"
 
 _SIZE = ctypes.POINTER(c_size_t)
-_PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
+_PROTOTYPES: libcrypto.Prototypes = {
     "ERR_clear_error": (None, []),
     "EVP_PKEY_Q_keygen": (c_void_p, [c_void_p, c_char_p, c_char_p]),
     "EVP_PKEY_free": (None, [c_void_p]),
@@ -37,27 +36,6 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
 }
 
 
-def _version(library: ctypes.CDLL) -> tuple[int, int]:
-    library.OPENSSL_version_major.restype = library.OPENSSL_version_minor.restype = c_uint
-    return library.OPENSSL_version_major(), library.OPENSSL_version_minor()
-
-
-def _load(names: Sequence[str]) -> ctypes.CDLL:
-    """The first library of ``names`` that is there and new enough, with its prototypes set."""
-    for name in names:
-        try:
-            library = ctypes.CDLL(name)
-            if _version(library) < MINIMUM_VERSION:
-                continue
-            for function, (result, arguments) in _PROTOTYPES.items():
-                getattr(library, function).restype = result
-                getattr(library, function).argtypes = arguments
-        except (OSError, AttributeError):
-            continue
-        return library
-    raise LocalError("no libcrypto of OpenSSL 3.5 or newer is installed")
-
-
 class LibcryptoProvider(CheckedProvider):
     """Private keys live in OpenSSL's memory, which erases them when they are freed.
 
@@ -68,7 +46,7 @@ class LibcryptoProvider(CheckedProvider):
     name = "libcrypto"
 
     def __init__(self, path: str | None = None) -> None:
-        self._crypto = _load(LIBRARIES if path is None else (path,))
+        self._crypto = libcrypto.load(_PROTOTYPES, path)
 
     def import_private(self, encoded: bytes) -> PrivateKey:
         """A private key from FIPS 203's decapsulation key (2,400 bytes), which is copied."""

@@ -12,8 +12,9 @@ from typing import Any
 
 from ..status import BadRequest, TooLarge
 from . import dare, udf
+from .connections import Connection, parse_connection
 from .encoding import dump_json, load_json, load_object, object_of, text_member
-from .profiles import Connection, Profile, ProfileKind, parse_connection, parse_profile
+from .profiles import Profile, ProfileKind, parse_profile
 
 MAXIMUM_SIZE = 4 * dare.MAXIMUM_SIZE
 """Bytes of an entry that are read: it holds three envelopes."""

@@ -1,4 +1,8 @@
-"""The invitation as text: ``myclerk://HOST[:PORT]/FINGERPRINT28#PIN`` (docs/protocol.md)."""
+"""The invitation as text: ``myclerk://HOST[:PORT]/FINGERPRINT28#PIN`` (docs/protocol.md).
+
+Without the PIN it asks an administrator for admission; without the fingerprint the PIN alone tells that the
+agent is the right one.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from ..status import BadRequest
 from . import udf
 
 SCHEME = "myclerk://"
+FORM = f"{SCHEME}HOST[:PORT]/FINGERPRINT#PIN"
 DEFAULT_PORT = 5657
 MAXIMUM_LENGTH = 512
 """Characters of a link; host names have at most 253."""
@@ -23,7 +28,7 @@ _AUTHORITY = re.compile(r"(?:\[(?P<ipv6>[^\[\]]*)\]|(?P<name>[^:\[\]]*))(?::(?P<
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Where an agent is, who it is, and the PIN that admits one device.
+    """Where an agent is, who it is, and the PIN that admits one device; one of the last two may be None.
 
     ``host`` is a name or an address (IPv6 without brackets, ``fe80::1%eth0`` with its zone), ``port`` is
     1-65535, ``fingerprint`` has 28 characters; ``pin`` is a secret in groups of four, kept out of the repr.
@@ -31,23 +36,28 @@ class Link:
     """
 
     host: str
-    fingerprint: str
-    pin: str = field(repr=False)
+    fingerprint: str | None
+    pin: str | None = field(repr=False)
     port: int = DEFAULT_PORT
 
     def __post_init__(self) -> None:
         _check_host(self.host)
         if not 1 <= self.port <= 65535:
             raise BadRequest("the port of a link is 1-65535")
-        udf.check_fingerprint(self.fingerprint)
-        if udf.parse(self.pin)[0] != udf.Kind.AUTHENTICATOR or udf.grouped(udf.compact(self.pin)) != self.pin:
-            raise BadRequest("what stands behind # is not a PIN: it begins with A and has groups of four")
+        if self.fingerprint is not None:
+            udf.check_fingerprint(self.fingerprint)
+        if self.pin is not None:
+            _check_pin(self.pin)
+        elif self.fingerprint is None:
+            raise BadRequest(f"a link names a fingerprint, a PIN or both: {FORM}")
 
     def format(self) -> str:
         """The link as text, PIN included; the default port is left out."""
         host = f"[{self.host.replace('%', '%25')}]" if ":" in self.host else self.host
         port = "" if self.port == DEFAULT_PORT else f":{self.port}"
-        return f"{SCHEME}{host}{port}/{self.fingerprint}#{self.pin}"
+        fingerprint = "" if self.fingerprint is None else f"/{self.fingerprint}"
+        pin = "" if self.pin is None else f"#{self.pin}"
+        return f"{SCHEME}{host}{port}{fingerprint}{pin}"
 
 
 def parse(text: str) -> Link:
@@ -59,19 +69,24 @@ def parse(text: str) -> Link:
         raise BadRequest(f"a link is at most {MAXIMUM_LENGTH} printable ASCII characters without spaces")
     if text[: len(SCHEME)].lower() != SCHEME:
         raise BadRequest(f"a link begins with {SCHEME}")
-    authority, slash, rest = text[len(SCHEME) :].partition("/")
-    fingerprint, number_sign, pin = rest.partition("#")
-    if not slash or not fingerprint or not number_sign or not pin:
-        raise BadRequest(f"a link has the form {SCHEME}HOST[:PORT]/FINGERPRINT#PIN")
+    rest, number_sign, pin = text[len(SCHEME) :].partition("#")
+    authority, slash, fingerprint = rest.partition("/")
+    if bool(slash) != bool(fingerprint) or bool(number_sign) != bool(pin):
+        raise BadRequest(f"a link has the form {FORM}")
     found = _AUTHORITY.fullmatch(authority)
     if found is None:
         raise BadRequest("the link's host and port cannot be read; an IPv6 address stands in brackets")
     return Link(
         host=found["name"] if found["ipv6"] is None else _read_ipv6(found["ipv6"]),
         port=DEFAULT_PORT if found["port"] is None else int(found["port"]),
-        fingerprint=udf.compact(fingerprint),
-        pin=udf.grouped(udf.compact(pin)),
+        fingerprint=udf.compact(fingerprint) if fingerprint else None,
+        pin=udf.grouped(udf.compact(pin)) if pin else None,
     )
+
+
+def _check_pin(pin: str) -> None:
+    if udf.parse(pin)[0] != udf.Kind.AUTHENTICATOR or udf.grouped(udf.compact(pin)) != pin:
+        raise BadRequest("what stands behind # is not a PIN: it begins with A and has groups of four")
 
 
 def _read_ipv6(text: str) -> str:

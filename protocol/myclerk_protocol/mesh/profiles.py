@@ -1,4 +1,4 @@
-"""Who a device or an agent is: profiles, connection assertions, identities (docs/protocol.md).
+"""Who a device or an agent is: profiles and identities (docs/protocol.md).
 
 A profile is signed by the very key that it names, and the fingerprint of that key is the name of its owner.
 Keys of the draft that only threshold operations use (BaseEncryption and the like) are neither written nor
@@ -12,11 +12,19 @@ import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from .. import signatures
 from ..status import BadRequest, LocalError, OperationError, Unauthorized
 from . import dare, udf
+from .authorities import (
+    PQ_DIGEST_SIZE,
+    Authority,
+    key_data,
+    profile_members,
+    read_key_data,
+    read_profile_members,
+)
 from .encoding import (
     base64url_encode,
     binary_member,
@@ -24,17 +32,13 @@ from .encoding import (
     dump_json,
     format_time,
     load_object,
-    object_of,
     text_member,
 )
 
-CONNECTION = "ConnectionDevice"
 AGENT_CONTEXT = b"myclerk-agent-auth-v1"
 CLIENT_CONTEXT = b"myclerk-client-auth-v1"
 MAXIMUM_DESCRIPTION = 128
 """Characters of a description; it is shown to people, so it is printable throughout."""
-
-_PQ_DIGEST_SIZE = 64
 
 
 class ProfileKind(StrEnum):
@@ -50,8 +54,7 @@ class Profile:
 
     ``fingerprint`` has 28 characters; ``public_key`` is Ed448 (57 bytes); ``pq_digest`` is the SHA-512 of the
     owner's ML-DSA-65 public key, or None; ``updated`` is UTC text; ``raw`` is the envelope as received.
-    ``administrator`` is the public key that signs an agent's connection assertions (a host names another one
-    in AdministratorSignature, else it is its own).
+    ``administrators`` are those whom a host names, the one that signs its connection assertions first.
     """
 
     kind: ProfileKind
@@ -60,46 +63,13 @@ class Profile:
     pq_digest: bytes | None
     description: str
     updated: str
-    administrator: bytes
+    administrators: tuple[Authority, ...]
     raw: bytes
 
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A connection assertion whose form and signature were checked: ``authority`` admitted ``subject``.
-
-    Both are fingerprints of 28 characters, ``authority`` that of the administrator's key. ``public_key`` and
-    ``pq_digest`` are the device's, as in its profile.
-    """
-
-    subject: str
-    authority: str
-    public_key: bytes
-    pq_digest: bytes | None
-    updated: str
-    raw: bytes
-
-
-def key_data(public_key: bytes) -> dict[str, Any]:
-    """The KeyData of an Ed448 public key (Mesh Part IV section 10.1.2)."""
-    parameters = {"PublicKeyECDH": {"crv": "Ed448", "Public": base64url_encode(public_key)}}
-    return {"Udf": udf.key_fingerprint(public_key), "PublicParameters": parameters}
-
-
-def read_key_data(body: Mapping[str, Any], name: str) -> bytes:
-    """The Ed448 public key in KeyData member ``name``, once its Udf was found to be the key's.
-
-    Raises BadRequest.
-    """
-    data = object_of(body.get(name), name)
-    parameters = object_of(data.get("PublicParameters"), "PublicParameters")
-    key = object_of(parameters.get("PublicKeyECDH"), "PublicKeyECDH")
-    if text_member(key, "crv") != "Ed448":
-        raise BadRequest(f"the key of {name} is not one of Ed448")
-    public_key = binary_member(key, "Public", signatures.ED448_PUBLIC_SIZE)
-    if not hmac.compare_digest(text_member(data, "Udf").encode(), udf.key_fingerprint(public_key).encode()):
-        raise BadRequest(f"the Udf of {name} is not the fingerprint of its key")
-    return public_key
+    @property
+    def administrator(self) -> bytes:
+        """The public key that signs an agent's connection assertions: its own where it names no other."""
+        return self.administrators[0].public if self.administrators else self.public_key
 
 
 def parse_profile(data: bytes | memoryview, kind: ProfileKind, *, fingerprint: str | None = None) -> Profile:
@@ -108,7 +78,7 @@ def parse_profile(data: bytes | memoryview, kind: ProfileKind, *, fingerprint: s
     Raises BadRequest for a flaw of form, Unauthorized for a signature that does not verify or another owner.
     """
     envelope = dare.parse(data)
-    body = _body(envelope, kind)
+    body = read_body(envelope, kind)
     public_key = read_key_data(body, "ProfileSignature")
     envelope.verify(public_key)
     owner = udf.key_fingerprint(public_key)
@@ -116,7 +86,6 @@ def parse_profile(data: bytes | memoryview, kind: ProfileKind, *, fingerprint: s
         raise BadRequest("the EnvelopeId of a profile is the fingerprint of its key")
     if fingerprint is not None and not udf.same(owner, fingerprint):
         raise Unauthorized("the profile belongs to another key than the one expected")
-    named = kind is ProfileKind.HOST and "AdministratorSignature" in body
     return Profile(
         kind=kind,
         fingerprint=udf.compact(owner),
@@ -124,46 +93,20 @@ def parse_profile(data: bytes | memoryview, kind: ProfileKind, *, fingerprint: s
         pq_digest=_pq_digest(body),
         description=_check_description(text_member(body, "Description") if "Description" in body else ""),
         updated=text_member(body, "Updated"),
-        administrator=read_key_data(body, "AdministratorSignature") if named else public_key,
+        administrators=read_profile_members(body) if kind is ProfileKind.HOST else (),
         raw=envelope.raw,
     )
 
 
-def connect(device: Profile, administrator: signatures.Ed448Key, now: float) -> bytes:
-    """The ConnectionDevice envelope by which ``administrator`` admits ``device`` at ``now`` (Unix time)."""
-    body = {
-        "SubjectUdf": udf.grouped(device.fingerprint),
-        "AuthorityUdf": udf.key_fingerprint(administrator.public),
-        "Updated": format_time(now),
-        "DeviceSignature": key_data(device.public_key),
-        **_pq_member(device.pq_digest),
-    }
-    return dare.sign(CONNECTION, body, administrator, created=now)
+class Owner(Protocol):
+    """Whoever names an ML-DSA-65 key by its SHA-512 ``pq_digest``: a profile, a connection assertion."""
+
+    @property
+    def pq_digest(self) -> bytes | None:
+        """64 bytes, or None."""
 
 
-def parse_connection(data: bytes | memoryview, administrator: bytes) -> Connection:
-    """The assertion in the envelope ``data``, verified under the public key ``administrator`` (57 bytes).
-
-    Raises BadRequest for a flaw of form, Unauthorized for one that another key signed.
-    """
-    envelope = dare.parse(data)
-    body = _body(envelope, CONNECTION)
-    envelope.verify(administrator)
-    public_key = read_key_data(body, "DeviceSignature")
-    subject, authority = text_member(body, "SubjectUdf"), text_member(body, "AuthorityUdf")
-    if subject != udf.key_fingerprint(public_key) or authority != envelope.signer:
-        raise BadRequest("SubjectUdf or AuthorityUdf is not the fingerprint of its key")
-    return Connection(
-        subject=udf.compact(subject),
-        authority=udf.compact(authority),
-        public_key=public_key,
-        pq_digest=_pq_digest(body),
-        updated=text_member(body, "Updated"),
-        raw=envelope.raw,
-    )
-
-
-def check_pq_public(owner: Profile | Connection, pq_public: bytes | None) -> None:
+def check_pq_public(owner: Owner, pq_public: bytes | None) -> None:
     """Raises Unauthorized unless ``pq_public`` is the ML-DSA-65 key that ``owner`` names, if any."""
     if owner.pq_digest is None:
         if pq_public is not None:
@@ -206,25 +149,52 @@ class Identity:
         now: float,
         with_pq: bool,
         *,
-        administrator: bytes | None = None,
+        administrators: tuple[Authority, ...] = (),
     ) -> Identity:
         """A new identity. ``kind`` may be "host" or "device"; ``now`` is Unix time.
 
-        ``with_pq`` adds an ML-DSA-65 key; raises LocalError where that is not available.
-        ``administrator`` is the public key that a host names for its connection assertions. Raises BadRequest
-        for a description that is not printable or too long.
+        ``with_pq`` adds an ML-DSA-65 key; raises LocalError where that is not available. ``administrators``
+        are those whom a host names. Raises BadRequest for a description that is not printable or too long.
         """
         kind = ProfileKind[kind.upper()] if kind in ("host", "device") else ProfileKind(kind)
         seed = random(signatures.ED448_SEED_SIZE)
         pq_seed = random(signatures.MLDSA65_SEED_SIZE) if with_pq else None
+        return cls._issue(kind, description, seed, pq_seed, now, administrators)
+
+    def issued_anew(
+        self,
+        now: float,
+        *,
+        pq_random: Callable[[int], bytes] | None = None,
+        administrators: tuple[Authority, ...] | None = None,
+    ) -> Identity:
+        """The same identity under a new profile, as of ``now``: with an ML-DSA-65 key, where it had none and
+        ``pq_random`` is there to make one, and with other ``administrators``. Raises as :meth:`create`.
+        """
+        profile, pq_seed = self.profile, self._pq_seed
+        if pq_seed is None and pq_random is not None:
+            pq_seed = pq_random(signatures.MLDSA65_SEED_SIZE)
+        named = profile.administrators if administrators is None else administrators
+        return self._issue(profile.kind, profile.description, self._seed, pq_seed, now, named)
+
+    @classmethod
+    def _issue(
+        cls,
+        kind: ProfileKind,
+        description: str,
+        seed: bytes,
+        pq_seed: bytes | None,
+        now: float,
+        administrators: tuple[Authority, ...],
+    ) -> Identity:
         key = signatures.Ed448Key(seed)
         pq_public = None if pq_seed is None else signatures.MlDsa65Key(pq_seed).public
         body: dict[str, Any] = {"ProfileSignature": key_data(key.public), "Updated": format_time(now)}
         body |= _pq_member(None if pq_public is None else hashlib.sha512(pq_public).digest())
         if description:
             body["Description"] = _check_description(description)
-        if administrator is not None and kind is ProfileKind.HOST:
-            body["AdministratorSignature"] = key_data(administrator)
+        if kind is ProfileKind.HOST:
+            body |= profile_members(administrators)
         owner = udf.key_fingerprint(key.public)
         envelope = dare.sign(kind.value, body, key, created=now, envelope_id=owner)
         return cls(seed, pq_seed, envelope, kind)
@@ -323,8 +293,11 @@ def _verify(
     signatures.verify_mldsa65(pq_public, pq_signature, message)
 
 
-def _body(envelope: dare.Envelope, message_type: str) -> dict[str, Any]:
-    """The payload's object, of the type due, last updated when the (unsigned) header says."""
+def read_body(envelope: dare.Envelope, message_type: str) -> dict[str, Any]:
+    """The payload's object, of the type due, last updated when the (unsigned) header says.
+
+    Raises BadRequest.
+    """
     if envelope.message_type != message_type:
         raise BadRequest(f"the envelope holds no {message_type}")
     body = envelope.body()
@@ -338,7 +311,7 @@ def _pq_member(digest: bytes | None) -> dict[str, str]:
 
 
 def _pq_digest(body: Mapping[str, Any]) -> bytes | None:
-    return binary_member(body, "MlDsa65", _PQ_DIGEST_SIZE) if "MlDsa65" in body else None
+    return binary_member(body, "MlDsa65", PQ_DIGEST_SIZE) if "MlDsa65" in body else None
 
 
 def _check_description(text: str) -> str:

@@ -13,6 +13,7 @@ import hmac
 import re
 from collections.abc import Callable
 from enum import IntEnum
+from typing import Any
 
 from ..status import BadRequest
 
@@ -104,8 +105,7 @@ def same(a: str, b: str) -> bool:
 
 def content_digest(content_type: str, data: bytes, *, sha3: bool = False) -> str:
     """The fingerprint of ``data`` as ``content_type`` (an IANA media type, or ``PKIXKey``)."""
-    digest = hashlib.sha3_512 if sha3 else hashlib.sha512
-    value = digest(content_type.encode() + b":" + digest(data).digest()).digest()
+    value = _digest(hashlib.sha3_512 if sha3 else hashlib.sha512, content_type, data)
     return present((Kind.SHA3_512 if sha3 else Kind.SHA2_512) + compression(value), value)
 
 
@@ -124,10 +124,16 @@ def key_fingerprint(public: bytes, curve: str = "Ed448") -> str:
     Hashed is a SubjectPublicKeyInfo as the Mesh writes it: NULL parameters, and the key in an OCTET STRING
     inside the BIT STRING (RFC 8410 has neither). Raises BadRequest for a key of another curve or length.
     """
-    if curve not in _ALGORITHMS or len(public) != _KEY_SIZE:
-        raise BadRequest(f"not a public key of {' or '.join(_ALGORITHMS)}, {_KEY_SIZE} bytes")
-    info = _der(0x30, _ALGORITHMS[curve] + _der(0x03, b"\x00" + _der(0x04, public)))
-    return content_digest("PKIXKey", info)
+    return content_digest("PKIXKey", _key_info(public, curve))
+
+
+def key_digest(public: bytes, curve: str = "Ed448") -> bytes:
+    """The fingerprint of a public key in binary, cut to 64 bytes (type byte and digest), as witnesses use it.
+
+    Raises as :func:`key_fingerprint`.
+    """
+    value = _digest(hashlib.sha512, "PKIXKey", _key_info(public, curve))
+    return (bytes([Kind.SHA2_512 + compression(value)]) + value)[:64]
 
 
 def nonce(random: Callable[[int], bytes]) -> str:
@@ -149,6 +155,17 @@ def _derived_id(message_id: str, content_type: str) -> str:
     kind, data = parse(message_id)
     sha3 = Kind.SHA3_512 <= kind <= Kind.SHA3_512 + len(COMPRESSION_BITS)
     return content_digest(content_type, data, sha3=sha3)
+
+
+def _digest(digest: Callable[..., Any], content_type: str, data: bytes) -> bytes:
+    value: bytes = digest(content_type.encode() + b":" + digest(data).digest()).digest()
+    return value
+
+
+def _key_info(public: bytes, curve: str) -> bytes:
+    if curve not in _ALGORITHMS or len(public) != _KEY_SIZE:
+        raise BadRequest(f"not a public key of {' or '.join(_ALGORITHMS)}, {_KEY_SIZE} bytes")
+    return _der(0x30, _ALGORITHMS[curve] + _der(0x03, b"\x00" + _der(0x04, public)))
 
 
 def _der(tag: int, content: bytes) -> bytes:

@@ -13,6 +13,7 @@ import socket
 import time
 
 from bench.buses import Can, I2c, OneWire, Serial
+from bench.cellular import Cellular
 from bench.channel import Channel, Method, open_port
 from bench.gadgets import GADGETS, GadgetKeyboard
 from bench.gpio import Gpio
@@ -30,6 +31,7 @@ class Hand:
     def __init__(self) -> None:
         self.gpio, self.spi, self.i2c = Gpio(), Spi(), I2c()
         self.one_wire, self.can, self.serial = OneWire(), Can(), Serial()
+        self.cellular = Cellular(self.serial.adapter)
         self.keyboard = Keyboard()
         self.models = {
             "modem": self.serial.adapter,
@@ -45,7 +47,7 @@ class Hand:
         """What the host can call."""
         skills = (
             Programs(), Files(), self.gpio, self.spi, self.i2c, self.one_wire, self.can, self.serial,
-            self.keyboard, GadgetKeyboard(), self.usb,
+            self.cellular, self.keyboard, GadgetKeyboard(), self.usb,
         )  # fmt: skip
         found: dict[str, Method] = {"ping": self.ping}
         for skill in skills:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mesh_samples import NOW, identity
 
-from myclerk_protocol.mesh import catalog, dare, profiles, udf
+from myclerk_protocol.mesh import catalog, connections, dare, profiles, udf
 from myclerk_protocol.mesh.catalog import CatalogedAccess, CatalogedDevice
 from myclerk_protocol.mesh.encoding import base64url_encode, dump_json
 from myclerk_protocol.status import BadRequest, OperationError, TooLarge, Unauthorized
@@ -21,8 +21,8 @@ OTHER = identity("device", "other")
 
 
 def entry(device: profiles.Profile = DEVICE.profile, signer: Any = HOST.key) -> CatalogedDevice:
-    raw = profiles.connect(device, signer, NOW)
-    connection = profiles.parse_connection(raw, signer.public)
+    raw = connections.connect(device, signer, NOW)
+    connection = connections.parse_connection(raw, signer.public)
     return CatalogedDevice(host=HOST.profile, device=device, connection=connection)
 
 

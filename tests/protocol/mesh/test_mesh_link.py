@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from myclerk_protocol.mesh import link, udf
@@ -30,6 +30,15 @@ def test_parse_and_format(text: str, host: str, port: int) -> None:
     assert parsed.format() == text
 
 
+def test_without_pin_and_without_fingerprint() -> None:
+    asking = link.parse(f"myclerk://board.local/{FINGERPRINT}")
+    assert asking == Link("board.local", FINGERPRINT, None)
+    assert asking.format() == f"myclerk://board.local/{FINGERPRINT}"
+    typed = link.parse(f"myclerk://board.local:7000#{PIN}")
+    assert typed == Link("board.local", None, PIN, 7000)
+    assert typed.format() == f"myclerk://board.local:7000#{PIN}"
+
+
 def test_typed_by_hand() -> None:
     typed = f"MyClerk://Board:5657/{udf.grouped(FINGERPRINT).lower()}#{PIN.replace('-', '').lower()}"
     assert link.parse(typed).format() == f"myclerk://Board/{FINGERPRINT}#{PIN}"
@@ -47,10 +56,11 @@ def test_repr_shows_no_pin() -> None:
         ("", "begins with"),
         (f"http://board/{FINGERPRINT}#{PIN}", "begins with"),
         (f"myclerk:board/{FINGERPRINT}#{PIN}", "begins with"),
-        (f"myclerk://board/{FINGERPRINT}", "form"),
+        ("myclerk://board", "fingerprint, a PIN or both"),
+        ("myclerk://board/", "form"),
+        ("myclerk://board#", "form"),
         (f"myclerk://board/{FINGERPRINT}#", "form"),
         (f"myclerk://board/#{PIN}", "form"),
-        (f"myclerk://board#{PIN}", "form"),
         (f"myclerk:///{FINGERPRINT}#{PIN}", "host name"),
         (f"myclerk://user@board/{FINGERPRINT}#{PIN}", "host name"),
         (f"myclerk://-board/{FINGERPRINT}#{PIN}", "host name"),
@@ -88,15 +98,19 @@ def test_wrong_links_say_why_and_keep_the_pin_quiet(text: str, reason: str) -> N
 NAMES = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?(\.[a-z][a-z0-9]{0,5}){0,3}", fullmatch=True)
 
 
+DIGESTS = st.binary(min_size=17, max_size=64).map(lambda data: udf.present(udf.Kind.SHA2_512, data))
+PINS = st.binary(min_size=15, max_size=16).map(lambda data: udf.present(udf.Kind.AUTHENTICATOR, data))
+
+
 @given(
     host=NAMES | st.ip_addresses().map(str),
     port=st.integers(1, 65535),
-    digest=st.binary(min_size=17, max_size=64),
-    key=st.binary(min_size=15, max_size=16),
+    fingerprint=st.none() | DIGESTS.map(udf.compact),
+    pin=st.none() | PINS,
 )
-def test_link_round_trip(host: str, port: int, digest: bytes, key: bytes) -> None:
-    fingerprint = udf.compact(udf.present(udf.Kind.SHA2_512, digest))
-    made = Link(host=host, port=port, fingerprint=fingerprint, pin=udf.present(udf.Kind.AUTHENTICATOR, key))
+def test_link_round_trip(host: str, port: int, fingerprint: str | None, pin: str | None) -> None:
+    assume(fingerprint is not None or pin is not None)
+    made = Link(host=host, port=port, fingerprint=fingerprint, pin=pin)
     assert link.parse(made.format()) == made
 
 

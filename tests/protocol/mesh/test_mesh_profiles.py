@@ -11,16 +11,14 @@ from mesh_samples import NOW, OTHER_TRANSCRIPT, TRANSCRIPT, identity, source
 
 from myclerk_protocol import signatures
 from myclerk_protocol.mesh import dare, profiles, udf
+from myclerk_protocol.mesh.authorities import Authority, key_data
+from myclerk_protocol.mesh.connections import Connection, connect, parse_connection
 from myclerk_protocol.mesh.encoding import base64url_encode, dump_json
 from myclerk_protocol.mesh.profiles import (
-    Connection,
     Identity,
     Profile,
     ProfileKind,
     check_pq_public,
-    connect,
-    key_data,
-    parse_connection,
     parse_profile,
     verify_agent,
     verify_client,
@@ -55,7 +53,9 @@ def test_profile_tells_who_it_is() -> None:
 
 
 def test_host_may_name_an_administrator() -> None:
-    host = Identity.create("host", "", source("host"), NOW, False, administrator=ADMINISTRATOR.public)
+    host = Identity.create(
+        "host", "", source("host"), NOW, False, administrators=(Authority(ADMINISTRATOR.public),)
+    )
     assert host.profile.kind is ProfileKind.HOST
     assert host.profile.administrator == ADMINISTRATOR.public
     assert host.fingerprint == HOST.fingerprint

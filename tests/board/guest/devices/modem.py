@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from .descriptors import IN, Transfer, configuration, device_descriptor, endpoint, interface
@@ -40,6 +41,8 @@ class Modem(Device):
     def __init__(self) -> None:
         super().__init__()
         self.received = bytearray()
+        self.listener: Callable[[bytes], None] | None = None
+        """Takes what is sent here, in place of ``received``."""
         self.dtr = self.rts = False
         self.breaks = 0
         self._coding = struct.pack("<IBBB", 9600, 0, 0, 8)
@@ -95,7 +98,10 @@ class Modem(Device):
         return b""
 
     def data_out(self, endpoint: int, data: bytes) -> None:
-        self.received += data
+        if self.listener is not None:
+            self.listener(data)
+        else:
+            self.received += data
 
     def data_in(self, endpoint: int, size: int) -> bytes | None:
         if endpoint == NOTIFICATION:

@@ -1,0 +1,5 @@
+"""``python -m myclerk_agent.cli``."""
+
+from . import main
+
+main(prog_name="myclerk-agent")

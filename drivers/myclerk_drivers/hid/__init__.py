@@ -1,0 +1,5 @@
+"""Input devices: keyboards, mice, touch screens, joysticks, switches (evdev)."""
+
+from .driver import HidDriver
+
+__all__ = ["HidDriver"]

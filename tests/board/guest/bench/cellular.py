@@ -1,0 +1,69 @@
+"""A cellular modem behind the CDC-ACM port, where else the bench itself answers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from devices.modem import Modem as Port
+from models.modem import Modem
+
+
+class Cellular:
+    """The modem that is at the port, if one is."""
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self._modem = Modem()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def gsm_attach(
+        self, family: str | None, pin: str | None = None, registration_time: float = 0
+    ) -> None:
+        """Connect a modem of this family to the port; None: the bench hears the port again."""
+        self._modem.wake = lambda: None
+        self._port.listener = None
+        if family is None:
+            return
+        self._modem = Modem(family, registration_time=registration_time)
+        self._modem.sim.pin = pin
+        self._modem.wake = self._pump
+        self._port.listener = self._modem.receive
+
+    async def gsm_ring(self, number: str) -> None:
+        """Somebody calls."""
+        self._modem.calls.ring(number)
+
+    async def gsm_far_end_hangs_up(self) -> None:
+        """The other side ends the call."""
+        self._modem.calls.far_end_hangs_up()
+
+    async def gsm_faults(self, kinds: list[str]) -> None:
+        """What goes wrong with the next commands, one each: see the model's Faults."""
+        self._modem.faults.next += kinds
+
+    async def gsm_power_cycle(self) -> None:
+        """Its supply fails for a moment; the USB part stays."""
+        self._modem.power_on()
+
+    async def gsm_seen(self) -> dict[str, Any]:
+        """What the modem knows: {sent, stored, dialed, in_call, gnss, attempts, restarts}."""
+        modem = self._modem
+        return {
+            "sent": list(modem.messages.sent),
+            "stored": len(modem.messages.memory),
+            "dialed": list(modem.calls.dialed),
+            "in_call": modem.calls.current is not None,
+            "gnss": modem.gnss.is_on,
+            "attempts": list(modem.sim.attempts),
+            "restarts": modem.restarts,
+        }
+
+    def _pump(self) -> None:
+        if data := self._modem.read():
+            self._port.send(data)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if (due := self._modem.due()) is not None:
+            self._timer = asyncio.get_running_loop().call_later(due + 0.001, self._pump)

@@ -1,0 +1,59 @@
+"""A simulated modem with the driver on it, for tests: a real tty between them, times made short."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from loop_context import CollectingSink, LoopContext
+
+from myclerk_drivers.base import Resource, Stream
+from myclerk_drivers.gsm import GsmDriver
+from myclerk_drivers.models.modem import Modem
+
+
+class Bench:
+    """``call("status")`` calls a method of the driver on the modem; ``modem`` is the far end."""
+
+    def __init__(self, driver: GsmDriver, name: str) -> None:
+        self.driver = driver
+        resource = driver.find(f"gsm:{name}")
+        assert resource is not None
+        self.resource: Resource = resource
+        assert driver.simulation is not None
+        self.modem: Modem = driver.simulation.modems[name]
+
+    async def call(self, method: str, **fields: Any) -> Any:
+        result = getattr(self.driver, method)(self.resource, **fields)
+        return await result if asyncio.iscoroutine(result) else result
+
+    async def stream(self, method: str, credit: int = 1000, **fields: Any) -> CollectingSink:
+        stream = await self.call(method, **fields)
+        assert isinstance(stream, Stream)
+        return CollectingSink(stream, credit).start()
+
+
+@asynccontextmanager
+async def bench(
+    family: str = "sim7600", settings: Mapping[str, Any] | None = None, scale: float = 1.0, **description: Any
+) -> AsyncIterator[Bench]:
+    """The driver with one modem, and everything given back afterwards."""
+    given = {"idle": 0.05, "message-interval": 1.0, **(settings or {})}
+    driver = GsmDriver.simulated(LoopContext(given), {"m": {"family": family, **description}})
+    driver._tuning = replace(driver._tuning, scale=scale)
+    try:
+        yield Bench(driver, "m")
+    finally:
+        driver.close()
+        tty = driver._services["port:m"].modem._closing if driver._services else None
+        if tty is not None:
+            await asyncio.get_running_loop().run_in_executor(None, tty.closed.wait, 10)
+        await asyncio.sleep(0)
+
+
+def texts(sink: CollectingSink) -> list[str]:
+    """The texts of the messages that came."""
+    return [event["message"]["text"] for event in sink.events if event["kind"] == "message"]
