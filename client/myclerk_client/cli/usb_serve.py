@@ -36,7 +36,7 @@ LOOPBACK = "127.0.0.1"
 @capture_option
 @trick_option
 @click.pass_context
-def serve(context: click.Context, host: str, unencrypted: bool, **options: Any) -> None:
+def serve(context: click.Context, /, host: str, unencrypted: bool, **options: Any) -> None:
     """Serve devices of a board, all or DEVICEs, to USB/IP clients of this machine until Ctrl-C.
 
     `usbip list -r 127.0.0.1` lists them, `usbip attach -r 127.0.0.1 -b 1-1.4` attaches one; the clients for Windows

