@@ -98,7 +98,8 @@ class ResourceTable:
             if elsewhere and (apart or not (shared and claim.handle.shared)):
                 whose = "this session" if other is holdings else other.rights.description
                 raise Conflict(
-                    f"{claim.resource.name} is open already in {whose}; close it there first",
+                    f"{_named(holdings, claim.resource, resource.name)} is open already in {whose}; "
+                    "close it there first",
                     holder=other.rights.description,
                 )
 
@@ -254,7 +255,8 @@ class ResourceTable:
         for claim in self._relatives(name, wanted.above):
             if (other := claim.holdings) is not holdings:
                 who = other.rights.description
-                return Conflict(f"{claim.resource.name} is in use by {who}", holder=who)
+                shown = _named(holdings, claim.resource, name)
+                return Conflict(f"{shown} is in use by {who}", holder=who)
         for earlier in self._waiters:
             if earlier is waiter:
                 break
@@ -263,7 +265,8 @@ class ResourceTable:
                 continue
             if _related(name, wanted.above, before.resource.name, before.above):
                 who = before.holdings.rights.description
-                return Conflict(f"{before.resource.name} is waited for by {who}", holder=who)
+                shown = _named(holdings, before.resource, name)
+                return Conflict(f"{shown} is waited for by {who}", holder=who)
         return None
 
     def _refused_by_lock(
@@ -274,7 +277,8 @@ class ResourceTable:
                 continue
             if not lock.admits(holdings) and _related(name, above, lock.resource.name, lock.above):
                 who = lock.holdings.rights.description
-                return Conflict(f"{lock.resource.name} is locked by {who}", holder=who)
+                shown = _named(holdings, lock.resource, name)
+                return Conflict(f"{shown} is locked by {who}", holder=who)
         return None
 
     def _grant(self, waiter: Waiter) -> Lock:
@@ -342,3 +346,8 @@ class ResourceTable:
 def _related(one: str, above_one: frozenset[str], other: str, above_other: frozenset[str]) -> bool:
     """Whether two resources are the same, or one hangs on the other."""
     return one == other or other in above_one or one in above_other
+
+
+def _named(holdings: Holdings, resource: Resource, asked: str) -> str:
+    """What an error calls ``resource``, a relative of the one ``asked`` for, that the asker may not know of."""
+    return resource.name if holdings.rights.sees(resource) else f"something that hangs together with {asked}"

@@ -345,3 +345,16 @@ def test_a_resource_may_be_asked_of_an_inventory_without_its_driver() -> None:
     target = Inventory().target(Resource("lamp:a/b", aliases=("lamp:c",)))
     assert (target.names, target.wholes) == (("lamp:a/b", "lamp:c"), ())
     assert list(Inventory().parts(Resource("lamp:a"))) == []
+
+
+def test_a_conflict_names_nothing_that_the_asker_may_not_know_of(run: Callable[[Story], None]) -> None:
+    async def story(bench: Bench) -> None:
+        bob = bench.someone(("*", READ_WRITE), name="Bob")
+        assert status(bob.now("LAMP_OPEN", resource="lamp:rail")) == 0
+        for sharing, named in ((Sharing(), True), (Sharing(("lamp:a",)), False)):
+            ann = bench.someone(("lamp:a", READ_WRITE), sharing=sharing)
+            refused = ann.now("LAMP_OPEN", resource="lamp:a")
+            assert status(refused) == Status.CONFLICT
+            assert ("lamp:rail" in refused["message"]) is named
+
+    run(story)
