@@ -17,9 +17,9 @@ from myclerk_protocol.agent_session import AgentSession
 from myclerk_protocol.client_session import ClientSession
 from myclerk_protocol.events import Registered, Registration
 from myclerk_protocol.handshake import Policy
+from myclerk_protocol.mesh.authorities import AdministratorKey
 from myclerk_protocol.mesh.profiles import Identity
 from myclerk_protocol.records import SessionRegistry
-from myclerk_protocol.signatures import Ed448Key
 
 
 def write_identity(directory: Path, *, post_quantum: bool) -> Identity:
@@ -33,9 +33,9 @@ class SessionPair:
     """Both ends, as the product builds them, with the agent's database in ``directory``."""
 
     def __init__(self, directory: Path, *, post_quantum: bool) -> None:
-        administrator = Ed448Key(os.urandom(57))
+        administrator = AdministratorKey.create(os.urandom, post_quantum)
         self._host = host = Identity.create(
-            "host", "bench", os.urandom, time.time(), post_quantum, administrator=administrator.public
+            "host", "bench", os.urandom, time.time(), post_quantum, administrators=(administrator.authority,)
         )
         device = write_identity(directory / "client", post_quantum=post_quantum)
         self._store = Store(directory / "agent.db", SYSTEM)
