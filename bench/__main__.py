@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from . import buses, handshakes, memory, requests, serial
+from . import buses, handshakes, memory, requests, serial, usb
 from .machine import placements
 from .report import Section, render, write_json
 from .settings import Settings
@@ -18,6 +18,7 @@ SECTIONS: dict[str, Callable[[Settings], Section]] = {
     "handshakes": handshakes.measure,
     "memory": memory.measure,
     "buses": buses.measure,
+    "usb": usb.measure,
 }
 RESULTS = Path(__file__).with_name("results.json")
 

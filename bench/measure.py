@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import statistics
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -103,8 +104,9 @@ def with_cpu(measure: Measure, operations: int, pid: int) -> Measure:
 
 
 def ratio(series: Series, of: str, to: str, metric: str) -> Spread:
-    """``metric`` of one contestant divided by that of another, round by round."""
-    return Spread.of([a[metric] / b[metric] for a, b in zip(series[of], series[to], strict=True)])
+    """``metric`` of one contestant divided by that of another, round by round; infinite where the other has nothing."""
+    rounds = zip(series[of], series[to], strict=True)
+    return Spread.of([a[metric] / b[metric] if b[metric] else math.inf for a, b in rounds])
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -48,10 +48,14 @@ def pressed(hand: Hand, device: str, press: Callable[[], object]) -> str:
     name = f"listener-{device.replace(' ', '-')}"
 
     def log() -> str:
-        return bytes(hand.read_file(path=f"/run/board/{name}.log")).decode()
+        try:
+            return bytes(hand.read_file(path=f"/run/board/{name}.log")).decode()
+        except HandError:
+            return ""  # never started before
 
+    before = len(log())
     hand.start(name=name, argv=["python3", "-c", LISTEN, device])
-    eventually(lambda: "listening" in log())
+    eventually(lambda: "listening" in log()[before:])
     press()
     eventually(lambda: hand.status(name=name) is not None)
     return log().splitlines()[-1]

@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ SYSFS = Path("/sys")
 MODULE = "vhci-hcd"
 FREE = 4
 """State of a port with nothing in it (VDEV_ST_NULL of usbip_common.h)."""
+SUPER_SPEED_MBITS = 5000
 SUPER_SPEED = 5
 """From this speed (enum usb_device_speed) on a device belongs into a port of the USB 3 hub."""
 
@@ -37,13 +39,17 @@ _EVENTS = re.compile(r"event\d+")
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port of the virtual controller. ``local`` is the device's name here ("3-1"), None before it has one."""
+    """A port of the virtual controller. ``local`` is the device's name here ("3-1"), None before it has one.
+
+    ``place`` is the name that a device in this port has, None if the kernel does not say.
+    """
 
     number: int
     hub: str
     state: int
     speed: int
     local: str | None
+    place: str | None = None
 
     @property
     def free(self) -> bool:
@@ -82,9 +88,11 @@ class VirtualController:
 
         ``identifier`` is the device's bus and number at the board (bus << 16 | number). Raises Conflict when all ports
         are in use, LocalError without permission.
+
+        A port where the kernel still has the last device is left alone: it would take the new one for that.
         """
         hub = "ss" if speed >= SUPER_SPEED else "hs"
-        free = [port.number for port in self.ports() if port.free and port.hub == hub]
+        free = [p.number for p in self.ports() if p.free and p.hub == hub and not self._haunted(p)]
         for number in free:
             try:
                 self._write("attach", f"{number} {connection.fileno()} {identifier} {speed}")
@@ -123,9 +131,25 @@ class VirtualController:
         if not files:
             raise LocalError(f"the kernel's module {MODULE} is not loaded, so nothing is plugged in")
         for path in files:
+            buses = self._buses(path.suffix.removeprefix(".") or "0")
+            count = Counter[str]()
             for line in path.read_text().splitlines()[1:]:
                 hub, number, state, speed, _, _, local = line.split()
-                yield Port(int(number), hub, int(state), int(speed), None if local == "0-0" else local)
+                count[hub] += 1
+                place = f"{buses[hub]}-{count[hub]}" if hub in buses else None
+                yield Port(int(number), hub, int(state), int(speed), None if local == "0-0" else local, place)
+
+    def _buses(self, controller: str) -> dict[str, str]:
+        """The bus numbers of a controller's two root hubs."""
+        found = {}
+        for path in (self._sysfs / f"devices/platform/vhci_hcd.{controller}").glob("usb[0-9]*"):
+            speed = int((path / "speed").read_text())
+            found["ss" if speed >= SUPER_SPEED_MBITS else "hs"] = path.name.removeprefix("usb")
+        return found
+
+    def _haunted(self, port: Port) -> bool:
+        """Whether the kernel has not yet noticed that the last device of a port is gone."""
+        return port.place is not None and (self._sysfs / "bus/usb/devices" / port.place).exists()
 
     def _write(self, name: str, text: str) -> None:
         try:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
-from myclerk_protocol.status import Conflict, Forbidden, HardwareError, NotFound, Unsupported
+from myclerk_protocol.status import BadRequest, Conflict, Forbidden, HardwareError, NotFound, Unsupported
 from myclerk_protocol.usb_descriptors import CONFIGURATION, DEVICE, IN, STRING
 
 from ..base import Access, Driver, Resource, serves
@@ -81,10 +81,18 @@ class UsbDriver(Driver):
         return [self._completed(resource, usage) for resource in self._listing.resources()]
 
     def find(self, name: str) -> Resource | None:
-        """By any of its names; by its place it costs no look at the others."""
+        """By any of its names; by its place it costs no look at the others. Raises BadRequest where several have it."""
         device = self._listing.device(name.removeprefix("usb:"))
         if device is None:
-            return super().find(name)
+            same = self._listing.called(name)
+            if len(same) > 1:
+                raise BadRequest(
+                    f"several devices are {name}: name one by its place, as `myclerk usb list` shows it",
+                    key="resource",
+                )
+            if not same:
+                return None
+            device = same[0]
         return self._completed(self._listing.resource(device), self._usage())
 
     @serves("USB_DEVICE_LIST", access=Access.READ)

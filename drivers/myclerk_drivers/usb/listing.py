@@ -159,6 +159,10 @@ class Listing:
         identities = Counter(device.identity for device in devices)
         return [self._resource(device, identities[device.identity] == 1) for device in devices]
 
+    def called(self, name: str) -> list[UsbDevice]:
+        """The devices that have a name which is not their place: ID, or ID and serial number."""
+        return [device for device in self.devices() if name in _aliases(device, unique=True)]
+
     def resource(self, device: UsbDevice) -> Resource:
         """One of them."""
         same = [other for other in self.devices() if other.identity == device.identity]

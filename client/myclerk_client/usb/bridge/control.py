@@ -75,6 +75,8 @@ class ControlPipe(Pipe):
         self._transfers: dict[int, UsbTransfer] = {}
         self._waiting: deque[Submit] = deque()
         self._working: asyncio.Task[None] | None = None
+        self._worked_for: Submit | None = None
+        """The request that work goes on for, None when the host has given it up."""
         self._known = known_descriptors(device.descriptors) if descriptors else {}
 
     def submit(self, urb: Submit) -> None:
@@ -87,9 +89,9 @@ class ControlPipe(Pipe):
             data = known[: min(setup.length, urb.length)]
             self._host.answer(urb, UrbResult(data, len(data)))
         elif work := self._operation(setup):
-            self._begin(self._operate(urb, work))
+            self._begin(urb, self._operate(urb, work))
         elif work := self._preparation(setup):
-            self._begin(self._transfer_behind(urb, setup, work))
+            self._begin(urb, self._transfer_behind(urb, setup, work))
         else:
             self._transfer(urb, setup)
 
@@ -98,7 +100,10 @@ class ControlPipe(Pipe):
             self._waiting.remove(urb)
             self._host.answer(urb, UrbResult(errno="ECONNRESET"))
         elif (transfer := self._transfers.get(urb.seqnum)) is not None:
-            transfer.cancel()  # an operation goes on; it is answered soon
+            transfer.cancel()
+        else:  # the work goes on, and what the host asks next waits for it; the host need not wait
+            self._worked_for = None
+            self._host.answer(urb, UrbResult(errno="ECONNRESET"))
 
     async def close(self) -> None:
         self._waiting.clear()
@@ -151,7 +156,8 @@ class ControlPipe(Pipe):
         found = self._device.info["interfaces"]
         return any(i["number"] == interface and i["class"] == 8 for i in found)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, urb: Submit, work: Coroutine[Any, Any, None]) -> None:
+        self._worked_for = urb
         self._working = asyncio.get_running_loop().create_task(self._work(work))
 
     async def _work(self, work: Coroutine[Any, Any, None]) -> None:
@@ -176,11 +182,13 @@ class ControlPipe(Pipe):
             errno = str(error.details.get("errno", "EPIPE"))
         except MyClerkError:
             errno = "EPIPE"  # as a device says that it does not know what was asked
-        self._host.answer(urb, UrbResult(errno=errno))
+        if self._worked_for is urb:
+            self._host.answer(urb, UrbResult(errno=errno))
 
     async def _transfer_behind(self, urb: Submit, setup: Setup, preparation: Work) -> None:
         await preparation()
-        self._transfer(urb, setup)
+        if self._worked_for is urb:
+            self._transfer(urb, setup)
 
     async def _set_configuration(self, value: int) -> None:
         await self._pipes.reset()
