@@ -193,6 +193,28 @@ def test_a_request_waits_for_the_operation_before_it() -> None:
     told(story)
 
 
+def test_a_host_need_not_wait_for_an_operation_that_it_gives_up() -> None:
+    async def story(host: Host, device: FakeDevice, bridge: Bridge) -> None:
+        device.may_go_on.clear()
+        choosing = host.request(0x00, 9, 1)
+        while not device.operations:
+            await asyncio.sleep(0)
+        unlinking = host.unlink(choosing)
+        answer = await host.answer()
+        assert (answer.command, answer.seqnum, answer.status) == (4, unlinking, ECONNRESET)
+        asking = host.request(0x80, 8, size=1)
+        assert await host.silent()
+        assert device.transfers == []  # it waits for what goes on at the board
+        device.may_go_on.set()
+        await submitted(device, 1)
+        device.transfers[0].finish(b"\x01")
+        answer = await host.answer()
+        assert (answer.seqnum, answer.data) == (asking, b"\x01")
+        assert await host.silent()
+
+    told(story)
+
+
 def test_the_address_is_the_boards_business() -> None:
     async def story(host: Host, device: FakeDevice, bridge: Bridge) -> None:
         host.request(0x00, 5, 17)

@@ -151,3 +151,24 @@ def test_what_the_kernel_made_of_a_device(sysfs: Path) -> None:
     used, empty, *_ = controller.ports()
     assert controller.nodes(used) == ["event3", "sda", "ttyACM0"]
     assert controller.nodes(empty) == []
+
+
+def test_a_port_in_which_the_kernel_still_has_the_last_device_is_left_alone(sysfs: Path) -> None:
+    for controller, bus, speed in (
+        (0, "usb3", "480"),
+        (0, "usb4", "5000"),
+        (1, "usb5", "480"),
+        (1, "usb6", "20000"),
+    ):
+        directory = sysfs / f"devices/platform/vhci_hcd.{controller}" / bus
+        directory.mkdir(parents=True)
+        (directory / "speed").write_text(speed + "\n")
+    controller = VirtualController(sysfs)
+    assert [port.place for port in controller.ports()] == ["3-1", "3-2", "4-1", "5-1", "6-1"]
+    left_behind = sysfs / "bus/usb/devices/3-2"
+    left_behind.mkdir(parents=True)
+    with socket.socket() as connection:
+        assert controller.attach(connection, 3, 1) == 3
+        assert controller.attach(connection, 5, 1) == 5
+        left_behind.rmdir()
+        assert controller.attach(connection, 3, 1) == 1

@@ -153,6 +153,9 @@ class FakeDevice:
         self.operations: list[tuple[Any, ...]] = []
         self.fails: BaseException | None = None
         """What the next operation raises."""
+        self.may_go_on = asyncio.Event()
+        """Operations wait for it."""
+        self.may_go_on.set()
         self.polls: list[FakePoll] = []
         self.detached = False
 
@@ -209,6 +212,7 @@ class FakeDevice:
     async def _operated(self, *operation: Any) -> None:
         await asyncio.sleep(0)
         self.operations.append(operation)
+        await self.may_go_on.wait()
         failure, self.fails = self.fails, None
         if failure is not None:
             raise failure
