@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import support
 from myclerk_client import KnownBoards, pair
 from tracing import Trace
+
+settings.register_profile("timeless", deadline=None)  # timing decides no test
+settings.load_profile("timeless")
 
 HOST_KERNEL = "kernel of the host (pty)"
 

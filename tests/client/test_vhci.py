@@ -172,3 +172,9 @@ def test_a_port_in_which_the_kernel_still_has_the_last_device_is_left_alone(sysf
         assert controller.attach(connection, 5, 1) == 5
         left_behind.rmdir()
         assert controller.attach(connection, 3, 1) == 1
+
+
+def test_the_port_used_last_is_taken_last(sysfs: Path) -> None:
+    controller = VirtualController(sysfs)
+    with socket.socket() as connection:
+        assert [controller.attach(connection, 3, 1) for _ in range(4)] == [1, 3, 1, 3]

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +98,11 @@ class Attaching:
     tricks: Tricks
     capture: Capture | None
     silent: bool
+    controller: VirtualController = field(default_factory=VirtualController)
 
     async def __call__(self, board: Board, device: UsbDevice) -> BaseException | None:
         monitor = self.capture.device(device) if self.capture else None
-        async with plugged_in(device, self.tricks, monitor) as attachment:
+        async with plugged_in(device, self.tricks, monitor, self.controller) as attachment:
             port, description = attachment.port, describe(device.info)
             note = Note(
                 port=port,

@@ -63,6 +63,8 @@ class VirtualController:
     def __init__(self, sysfs: Path = SYSFS) -> None:
         self._sysfs = sysfs
         self._directory = sysfs / "devices/platform/vhci_hcd.0"
+        self._used: dict[int, int] = {}
+        """When a port was used, counted in uses."""
 
     @property
     def present(self) -> bool:
@@ -89,18 +91,21 @@ class VirtualController:
         ``identifier`` is the device's bus and number at the board (bus << 16 | number). Raises Conflict when all ports
         are in use, LocalError without permission.
 
-        A port where the kernel still has the last device is left alone: it would take the new one for that.
+        A port where the kernel still has the last device is left alone, and the one used last is taken last: a kernel
+        that has not noticed the change takes the new device for the old one.
         """
         hub = "ss" if speed >= SUPER_SPEED else "hs"
         free = [p.number for p in self.ports() if p.free and p.hub == hub and not self._haunted(p)]
+        free.sort(key=lambda number: self._used.get(number, 0))
         for number in free:
             try:
                 self._write("attach", f"{number} {connection.fileno()} {identifier} {speed}")
             except OSError as error:
                 if error.errno not in (errno.EBUSY, errno.EINVAL):
                     raise
-            else:
-                return number  # otherwise somebody else was quicker
+            else:  # otherwise somebody else was quicker
+                self._used[number] = max(self._used.values(), default=0) + 1
+                return number
         raise Conflict(
             f"all {'USB 3' if hub == 'ss' else 'USB 2'} ports of the virtual controller are in use: "
             "`myclerk usb port` lists them, `myclerk usb detach` frees one",

@@ -52,7 +52,7 @@ def test_joined_ports_carry_each_others_bytes_and_hold_back_who_writes_too_much(
             )
             sent = 0
             idle = 0
-            while idle < 50:  # until the port takes no more: the far end does not read
+            while idle < 1000:  # until the port takes no more: the far end does not read
                 try:
                     sent += os.write(left, bytes([sent % 251]) * 4096)
                     idle = 0

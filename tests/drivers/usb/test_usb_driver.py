@@ -264,9 +264,7 @@ def test_a_name_that_several_devices_have_says_so(bench: Make, run: Run) -> None
     async def main() -> None:
         on = bench()
         on.tree.device("1-7", product_id=9, serial="A")
-        assert (
-            on.driver.find("usb:1234:0009") == on.resource("usb:1-7") == on.resource("usb:1234:0009:A")
-        )
+        assert on.driver.find("usb:1234:0009") == on.resource("usb:1-7") == on.resource("usb:1234:0009:A")
         on.tree.device("1-8", product_id=9, serial="B")
         with pytest.raises(BadRequest, match="several devices are usb:1234:0009: name one by its place"):
             on.driver.find("usb:1234:0009")
