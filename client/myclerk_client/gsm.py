@@ -28,12 +28,17 @@ class SmsInbox:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        if exc[0] is None:
-            await self._finish()
-        await self.stop()
+        try:
+            if exc[0] is None:
+                await self._finish()
+        finally:
+            await self.stop()
 
     async def next(self) -> dict[str, Any] | None:
-        """The next event, None when the inbox was stopped. Raises SessionLost, DeviceGone."""
+        """The next event, None when the inbox was stopped. Raises SessionLost, DeviceGone.
+
+        Also raises what deleting the message before failed with: call it again, and that is tried again.
+        """
         await self._finish()
         event = await self._stream.next()
         message = (event or {}).get("message", {})
@@ -50,9 +55,9 @@ class SmsInbox:
         await self._stream.stop()
 
     async def _finish(self) -> None:
-        done, self._done = self._done, None
-        if done is not None:
-            await self._modem.delete([done])
+        if self._done is not None:
+            await self._modem.delete([self._done])
+            self._done = None
 
 
 class Call:

@@ -280,15 +280,14 @@ def test_calls_on_the_command_line(home: Path, myclerk: Myclerk) -> None:
     assert code == 1
     assert "(busy)" in out
     assert "not answered" in err
-    with program(home, "call", "watch", "-m", "sim7600", "--json") as watching:
+    with program(home, "call", "watch", "-m", "sim7600") as watching:
+        watching.expect(b"watching the calls of gsm:sim7600; Ctrl-C ends it\n")
         with program(home, "call", "dial", "-m", "sim7600", "+4915112345", "--json") as calling:
             state = ""
             while state != "active":
                 state = json.loads(calling.expect(b"\n"))["state"]
             assert calling.stop(signal.SIGINT) == 130
-        states = []
-        while "ended" not in states:
-            states.append(json.loads(watching.expect(b"\n"))["state"])
+        assert b"outgoing +4915112345: dialing\n" in watching.expect(b": ended (local)\n")
         assert watching.stop(signal.SIGINT) == 130
     assert myclerk("call", "hangup", "-m", "sim7600")[:2] == (0, "no call was up\n")
     assert myclerk("call", "answer", "-m", "sim7600")[0] != 0

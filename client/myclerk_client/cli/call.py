@@ -59,7 +59,10 @@ async def watch(app: App, board: Board, name: str | None) -> None:
 
     Example: myclerk call watch
     """
-    async for event in await (await chosen(board, name)).calls():
+    modem = await chosen(board, name)
+    events = await modem.calls()
+    app.output.note(f"watching the calls of {modem.resource}; Ctrl-C ends it")
+    async for event in events:
         app.output.document(event, _line(event))
 
 

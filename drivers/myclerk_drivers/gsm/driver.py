@@ -135,8 +135,9 @@ class GsmDriver(Driver):
     @serves("GSM_NETWORK_REG", access=Access.READ)
     async def network(self, resource: Resource) -> Mapping[str, Any]:
         """Registration, operator, access technology, cell."""
-        async with self._of(resource).modem.use("asking for the registration") as channel:
-            return await registration(channel)
+        modem = self._of(resource).modem
+        async with modem.use("asking for the registration") as channel:
+            return await registration(channel, modem.dialect)
 
     @serves("GSM_SIGNAL_QUALITY", access=Access.READ)
     async def signal(self, resource: Resource) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -69,6 +70,10 @@ class Memory:
         deadline = asyncio.get_running_loop().time() + SETTLING
         while True:
             try:
+                with suppress(
+                    AtError
+                ):  # else each message wants an acknowledgement (TS 27.005 section 3.2.1)
+                    await channel.run("AT+CSMS=0", "+CSMS:")
                 await channel.run("AT+CMGF=0")
                 await self._choose(channel)
                 break

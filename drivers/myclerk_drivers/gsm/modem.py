@@ -16,13 +16,13 @@ from .at import FIRMWARE, FREE, Unsolicited
 from .channel import AtChannel
 from .dialects import GENERIC, Dialect, dialect_of
 from .faults import AtError, NoAnswer, status_of
-from .tty import open_tty
+from .tty import disturber, open_tty
 
 PROBES = 3
 """Modems that find the baud rate by themselves need the first AT for that."""
-CLOSING_LIMIT = 35.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between attempts to get a modem back that somebody waits for."""
+SET_UP = ('AT+CSCS="IRA"', "AT+CREG=2", "AT+CGREG=2", "AT+CEREG=2", "AT+CLIP=1")
 RESTARTED = frozenset({"RDY", "START", "NORMAL POWER DOWN", "POWERED DOWN"})
 
 
@@ -68,7 +68,6 @@ class Modem:
         self._find_ports = find_ports
         self._tuning = tuning
         self._channel: AtChannel | None = None
-        self._closing: OpenTty | None = None
         self._opening: asyncio.Task[AtChannel] | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._listeners: list[Callable[[Unsolicited], None]] = []
@@ -77,7 +76,7 @@ class Modem:
         self._holders: set[object] = set()
         self._users = 0
         self._timer: Timer | None = None
-        self._good_port = ""
+        self._good_port = self._warned = ""
         self._closed = False
 
     # -- for those who use it ------------------------------------------------------------------------------
@@ -207,31 +206,43 @@ class Modem:
             self._good_port = path
             self._channel = channel
             channel.tty.on_end(partial(self._lost, channel))
+            await self._warn(path)
             return channel
         assert first is not None
         raise first
 
     async def _try(self, path: str) -> AtChannel:
-        tty = await self.context.run_blocking(partial(self._open_tty, path))
-        channel = AtChannel(tty, self._heard, self._tuning.scale)
+        channel = AtChannel(await self._open_tty(path), self._heard, self._tuning.scale)
         try:
             for _ in range(PROBES):
                 with suppress(NoAnswer, AtError):
                     await channel.run("AT", timeout=self._tuning.probe)
                     return channel
         except BaseException:
-            self._closing = tty
             channel.close()
             raise
-        self._closing = tty
         channel.close()
-        raise OperationTimeout(f"no modem answers at {path}; is it switched on, is the baud rate right?")
+        message = f"no modem answers at {path}; is it switched on, is the baud rate right?"
+        if found := await self.context.run_blocking(partial(disturber, path)):
+            message = f"no modem answers at {path}: {found}"
+        raise OperationTimeout(message)
 
-    def _open_tty(self, path: str) -> OpenTty:
-        """On a thread. An earlier opening of ours must be over."""
-        if self._closing is not None and not self._closing.closed.wait(CLOSING_LIMIT):
-            raise Conflict(f"{path} is still being closed; its last output does not leave", errno="EBUSY")
-        return open_tty(path, self._tuning.baud, self.context)
+    async def _warn(self, path: str) -> None:
+        found = await self.context.run_blocking(partial(disturber, path))
+        if found and found != self._warned:
+            self.context.log.warning("%s: %s", self.name, found)
+        self._warned = found
+
+    async def _open_tty(self, path: str) -> OpenTty:
+        """On a thread, which is not stopped by a cancellation: what it opens then is closed again."""
+        opening = asyncio.ensure_future(
+            self.context.run_blocking(partial(open_tty, path, self._tuning.baud, self.context))
+        )
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close)
+            raise
 
     async def _set_up(self, channel: AtChannel) -> None:
         channel.echo_is_off = False
@@ -246,9 +257,16 @@ class Modem:
         firmware = firmware.removeprefix("+CGMR:").removeprefix("Revision:").strip()
         self.identity = Identity(manufacturer, model, firmware)
         self.dialect = dialect_of(model)
-        for command in (*self.dialect.set_up, "AT+CREG=2", "AT+CGREG=2", "AT+CEREG=2", "AT+CLIP=1"):
+        for command in (*self.dialect.set_up, *SET_UP):
             with suppress(AtError):  # not every model has all of them, or not before the SIM is unlocked
                 await channel.run(command)
+        for saved in self.dialect.saved:
+            with suppress(AtError):
+                lines = await channel.run(saved.ask, saved.ask.removeprefix("AT").partition("=")[0] + ":")
+                if not any(saved.has in line for line in lines):
+                    for command in saved.commands:
+                        with suppress(AtError):
+                            await channel.run(command)
 
     # -- losing --------------------------------------------------------------------------------------------
 
@@ -263,7 +281,6 @@ class Modem:
         if self._channel is not channel:
             return
         self._channel = None
-        self._closing = channel.tty
         channel.close()
         for callback in self._on_lost:
             callback(error)
@@ -272,7 +289,6 @@ class Modem:
     def _shut(self, error: OperationError) -> None:
         channel, self._channel = self._channel, None
         if channel is not None:
-            self._closing = channel.tty
             channel.tty.end(error)
             channel.close()
 
@@ -306,3 +322,8 @@ class Modem:
         self._timer = None
         if not self._users and not self._holders:
             self._shut(NotFound(f"{self.name} was closed"))
+
+
+def _close(opening: asyncio.Future[OpenTty]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()

@@ -29,7 +29,7 @@ BIT_ERROR_RATES = (0.14, 0.28, 0.57, 1.13, 2.26, 4.53, 9.05, 18.10)
 """Mean of each RXQUAL class in percent (TS 45.008 section 8.2.4)."""
 
 
-async def registration(channel: AtChannel) -> dict[str, Any]:
+async def registration(channel: AtChannel, dialect: Dialect) -> dict[str, Any]:
     """{``state``, ``domains``, ``access``, ``operator``, ``operator_code``, ``area``, ``cell``} as far as known."""
     domains: dict[str, str] = {}
     place: dict[str, Any] = {}
@@ -42,7 +42,12 @@ async def registration(channel: AtChannel) -> dict[str, Any]:
                 place |= found
     best = next((state for state in domains.values() if state in REGISTERED), None)
     state = best or next(iter(domains.values()), "unknown")
-    return {"state": state, "domains": domains, **place, **await operator(channel)}
+    found = {**await operator(channel), **place}
+    if state not in REGISTERED:
+        found.pop("access", None)
+    elif dialect.access is not None:
+        found["access"] = dialect.access
+    return {"state": state, "domains": domains, **found}
 
 
 def parse_registration(line: str) -> tuple[str, dict[str, Any]]:
@@ -63,7 +68,7 @@ def parse_registration(line: str) -> tuple[str, dict[str, Any]]:
 
 
 async def operator(channel: AtChannel) -> dict[str, Any]:
-    """{``operator``} by name and {``operator_code``} (MCC and MNC), as far as the network gives them."""
+    """``operator`` by name, ``operator_code`` (MCC and MNC) and ``access``, as far as the modem tells them."""
     found: dict[str, Any] = {}
     for form, key in ((2, "operator_code"), (0, "operator")):
         with suppress(AtError):
@@ -72,13 +77,15 @@ async def operator(channel: AtChannel) -> dict[str, Any]:
             values = fields(lines[0]) if lines else []
             if len(values) > 2 and values[2] and (key == "operator" or values[2].isdigit()):
                 found[key] = values[2]
+            if len(values) > 3 and (access := ACCESS.get(number(values[3], -1) or 0)) is not None:
+                found["access"] = access
     return found
 
 
-async def await_registration(channel: AtChannel, seconds: float) -> None:
+async def await_registration(channel: AtChannel, dialect: Dialect, seconds: float) -> None:
     """Return when the network has taken the modem, or after that time."""
     deadline = asyncio.get_running_loop().time() + seconds
-    while (await registration(channel))["state"] not in REGISTERED:
+    while (await registration(channel, dialect))["state"] not in REGISTERED:
         if asyncio.get_running_loop().time() >= deadline:
             return
         await channel.tty.pause(0.5)
@@ -113,14 +120,14 @@ def parse_csq(line: str) -> dict[str, Any]:
 
 
 def parse_cpsi(line: str) -> dict[str, Any]:
-    """SIM7600's AT+CPSI?; tenths of dB and dBm for LTE, SINR = 2 * <RSSNR> - 20."""
+    """SIM7600's AT+CPSI?: RSRQ and RSRP of LTE in tenths, SINR = 2 * <RSSNR> - 20; 0 or more is not measured yet."""
     values = fields(line)
     found: dict[str, Any] = {}
-    mode = values[0].upper() if values else ""
+    mode = values[0].upper().removesuffix("-LIMITED") if values else ""
     if mode == "LTE" and len(values) >= 14:
         measured = [number(value) for value in values[10:14]]
         for key, value in zip(("rsrq", "rsrp"), measured[:2], strict=True):
-            if value is not None:
+            if value is not None and value < 0:
                 found[key] = value / 10
         if measured[3] is not None:
             found["sinr"] = float(2 * measured[3] - 20)
@@ -137,7 +144,7 @@ def parse_cpsi(line: str) -> dict[str, Any]:
 
 
 def parse_qcsq(line: str) -> dict[str, Any]:
-    """EC25's AT+QCSQ; SINR in fifths of dB above -20."""
+    """EC25's AT+QCSQ: RSSI, RSRP, SINR in fifths of dB above -20, RSRQ; of UMTS RSSI, RSCP, Ec/Io."""
     mode, *rest = [*fields(line), ""]
     values = [number(value) for value in rest]
     found: dict[str, Any] = {}

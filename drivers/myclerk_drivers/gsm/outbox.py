@@ -8,6 +8,7 @@ or the modem cannot do that, a part is sent directly (AT+CMGS), and a lost answe
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from random import SystemRandom
 from typing import Any
 
@@ -62,16 +63,21 @@ class Outbox:
         try:
             index = await self._store(part)
         except BaseException:  # it may be stored nevertheless
-            task = asyncio.ensure_future(self._clear(part))
-            self._clearing.add(task)
-            task.add_done_callback(self._clearing.discard)
+            self._begin(self._clear(part))
             raise
         if index is None:
             return await self._send_directly(part)
         try:
             return await self._send_stored(index, part)
         finally:
-            await self._discard(index, part)
+            await asyncio.shield(self._begin(self._discard(index, part)))
+
+    def _begin(self, clearing: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+        """Clear up also when the sender is cancelled meanwhile."""
+        task = asyncio.ensure_future(clearing)
+        self._clearing.add(task)
+        task.add_done_callback(self._clearing.discard)
+        return task
 
     async def _store(self, part: Encoded) -> int | None:
         """Where the part is stored now; None if the modem cannot store it."""

@@ -49,6 +49,12 @@ def _degrees(text: str, hemisphere: str) -> float | None:
     return round(-degrees if hemisphere in ("S", "W") else degrees, 8)
 
 
+def _course(text: str) -> float | None:
+    """Degrees and minutes, ddd.mm."""
+    value = _number(text)
+    return None if value is None else round((int(value) + value % 1 / 0.6) % 360, 2)
+
+
 def _scaled(text: str, factor: float) -> float | None:
     value = _number(text)
     return None if value is None else round(value * factor, 3)
@@ -90,12 +96,12 @@ def parse_cgnsinf(line: str) -> dict[str, Any] | None:
 
 
 def parse_qgpsloc(line: str) -> dict[str, Any] | None:
-    """EC25's +QGPSLOC in mode 2: UTC, degrees, HDOP, altitude, fix, course, km/h, knots, date, satellites."""
+    """EC25's +QGPSLOC in mode 2: UTC, degrees, HDOP, altitude, fix, course (ddd.mm), km/h, knots, date, satellites."""
     values = fields(line) + [""] * 11
     return _position(
         timestamp=_moment(values[9] + values[0], "%d%m%y%H%M%S"), latitude=_number(values[1]),
         longitude=_number(values[2]), hdop=_number(values[3]), altitude=_number(values[4]),
-        course=_number(values[6]), speed=_scaled(values[7], 1 / 3.6),
+        course=_course(values[6]), speed=_scaled(values[7], 1 / 3.6),
         satellites=int(values[10]) if values[10].isdigit() else None,
     )  # fmt: skip
 

@@ -69,7 +69,7 @@ class Services:
         async with self.modem.use("initialising") as channel:
             state = await self.sim.unlock(channel, pin, puk, new_pin, last_try)
             if state == "ready" and wait:
-                await await_registration(channel, wait)
+                await await_registration(channel, self.modem.dialect, wait)
         return await self.status()
 
     async def status(self) -> dict[str, Any]:

@@ -58,13 +58,11 @@ class Sim:
 
     async def tries(self, channel: AtChannel) -> tuple[int, int] | None:
         """Tries left for PIN and PUK, None if the modem does not say."""
-        command, prefix = self._modem.dialect.tries
+        command, form = self._modem.dialect.tries
         with suppress(AtError):
-            lines = await channel.run(command, prefix)
-            if lines:
-                found = [int(value) for value in re.findall(r"\d+", lines[0].partition(":")[2])]
-                if len(found) >= 2:
-                    return found[0], found[1]
+            lines = await channel.run(command, command.removeprefix("AT").partition("=")[0] + ":")
+            if found := form.search("\n".join(lines)):
+                return int(found["pin"]), int(found["puk"])
         return None
 
     async def unlock(

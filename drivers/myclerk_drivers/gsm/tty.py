@@ -1,86 +1,67 @@
-"""Opening a modem's tty, and saying who has it when that fails."""
+"""Opening a modem's tty, and who else may use it.
+
+ModemManager opens the ttys of the modems that it knows with TIOCEXCL (its mm-port-serial.c), so that we are refused.
+Our own TIOCEXCL does not keep it out, as it runs as root. What does is ID_MM_DEVICE_IGNORE in udev's data ("Modem
+filter" in ModemManager's reference manual).
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
-from myclerk_protocol.status import Conflict, OperationError, Unsupported
+from myclerk_protocol.status import OperationError
 
 from ..context import DriverContext
 from ..serial import configuration, kernel
 from ..serial.faults import opening_fault
+from ..serial.holders import AVOID_MODEM_MANAGER, MODEM_MANAGER, OPEN_TTYS, Use, open_descriptor, running
 from ..serial.tty import OpenTty
 
-MODEM_MANAGER = "ModemManager"
+USE = Use("this agent's modem driver (gsm)", "`myclerk modem release` gives it back")
+
+IGNORED = {"E:ID_MM_DEVICE_IGNORE=1", "E:ID_MM_PORT_IGNORE=1"}
 
 
 def open_tty(path: str, baud: int, context: DriverContext) -> OpenTty:
     """A modem's tty: raw, 8N1, held exclusively; its DTR stays up when it is closed, so that calls and GNSS go on.
 
-    May block: for a thread. Raises NotFound, DeviceGone, HardwareError, Unsupported; Conflict with the holder when
-    another program has it.
+    May block: for a thread. Raises NotFound, DeviceGone, HardwareError, Unsupported; Conflict with who has it.
     """
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-    except OSError as error:
-        failure = opening_fault(path, error)
-        raise (in_use(path) if isinstance(failure, Conflict) else failure) from None
-    try:
-        if not os.isatty(fd):
-            raise Unsupported(f"{path} is no serial port", errno="ENOTTY")
-        if kernel.is_exclusive(fd):  # root's open is never refused
-            raise in_use(path)
-        wanted = {**configuration.OPENING_DEFAULTS, "baud": baud, "hang_up_on_close": False}
-        configuration.configure(fd, path, wanted)
-        kernel.flush(fd, "both")
-    except OSError as error:
-        os.close(fd)
-        raise (error if isinstance(error, OperationError) else opening_fault(path, error)) from None
-    except BaseException:
-        os.close(fd)
-        raise
-    tty = OpenTty(fd, path, context)
-    tty.exclusive = True
+    with OPEN_TTYS.reserve(path, USE) as place:
+        fd = open_descriptor(path)
+        try:
+            wanted = {**configuration.OPENING_DEFAULTS, "baud": baud, "hang_up_on_close": False}
+            configuration.configure(fd, path, wanted)
+            kernel.flush(fd, "both")
+        except OSError as error:
+            os.close(fd)
+            raise (error if isinstance(error, OperationError) else opening_fault(path, error)) from None
+        except BaseException:
+            os.close(fd)
+            raise
+        place.tty = tty = OpenTty(fd, path, context)
+        tty.exclusive = True
     return tty
 
 
-def in_use(path: str) -> Conflict:
-    """The error for a tty that is held exclusively, with its holder as far as the kernel lets us see."""
-    pid, program = next(_holders(path), (0, ""))
-    if pid == os.getpid():
-        return Conflict(f"{path} is open as a serial port of this agent; close it there first", errno="EBUSY")
-    manager = next((found for found, name in _programs() if name == MODEM_MANAGER), None)
-    if program == MODEM_MANAGER or (not program and manager is not None):
-        who = f"{MODEM_MANAGER} (pid {pid or manager})"
-        return Conflict(
-            f"{path} is held by {who} on the board; stop it (systemctl stop ModemManager), "
-            "or have udev set ID_MM_DEVICE_IGNORE for this modem",
-            errno="EBUSY",
-            holder=who,
-        )
-    if program:
-        who = f"{program} (pid {pid})"
-        return Conflict(f"{path} is held by {who} on the board; stop that first", errno="EBUSY", holder=who)
-    return Conflict(f"{path} is held exclusively by another program on the board", errno="EBUSY")
+def disturber(path: str) -> str:
+    """A sentence about ModemManager, if it runs and nothing tells it to leave this tty alone; else ""."""
+    manager = running(MODEM_MANAGER)
+    if manager is None or _is_ignored(path):
+        return ""
+    return f"{manager} runs on the board and may use {path} too; {AVOID_MODEM_MANAGER}"
 
 
-def _holders(path: str) -> Iterator[tuple[int, str]]:
-    """Process numbers and names of who has the tty open; of other users' processes only root sees it."""
+def _is_ignored(path: str) -> bool:
+    """Whether udev's data of the tty, or of a device that it hangs on, have ID_MM_..._IGNORE."""
     with suppress(OSError):
-        device = os.stat(path).st_rdev
-        for pid, name in _programs():
+        number = os.stat(path).st_rdev
+        node = Path(f"/sys/dev/char/{os.major(number)}:{os.minor(number)}").resolve()
+        for device in (node, *node.parents):
             with suppress(OSError):
-                for descriptor in os.listdir(f"/proc/{pid}/fd"):
-                    with suppress(OSError):
-                        if os.stat(f"/proc/{pid}/fd/{descriptor}").st_rdev == device:
-                            yield pid, name
-                            break
-
-
-def _programs() -> Iterator[tuple[int, str]]:
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with suppress(OSError), open(f"/proc/{entry}/comm", encoding="utf-8", errors="replace") as file:
-                yield int(entry), file.read().strip()
+                data = Path(f"/run/udev/data/c{(device / 'dev').read_text().strip()}").read_text()
+                if IGNORED & set(data.splitlines()):
+                    return True
+    return False

@@ -13,7 +13,7 @@ from ..serial.tty import settle
 from .alphabet import Alphabet
 from .at import Unsolicited, fields, number
 from .channel import AtChannel
-from .faults import NoAnswer
+from .faults import AtError, NoAnswer
 from .modem import Modem
 from .septets import unpack_ussd
 from .sim import Sim
@@ -69,8 +69,10 @@ class Ussd:
             try:
                 return await self._exchange(channel, f'AT+CUSD=1,"{coded}",{UCS2}', timeout)
             finally:
-                with suppress(Exception):
+                try:
                     await channel.run('AT+CSCS="IRA"')
+                except (AtError, NoAnswer, OperationError):
+                    channel.restarted = True  # it is set up anew before anything else is read
 
     async def cancel(self) -> None:
         """End the dialogue, if there is one."""

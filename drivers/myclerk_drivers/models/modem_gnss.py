@@ -136,7 +136,8 @@ class Gnss:
             raise self._modem.refuse(516)
         return [
             f"+QGPSLOC: {self._now('%H%M%S.0')},{self.latitude:.5f},{self.longitude:.5f},0.9,{self.altitude},3,"
-            f"{self.course},{self.speed:.1f},{self.speed / 1.852:.1f},{self._now('%d%m%y')},{self.satellites:02}"
+            f"{int(self.course)}.{self.course % 1 * 60:02.0f},{self.speed:.1f},{self.speed / 1.852:.1f},"
+            f"{self._now('%d%m%y')},{self.satellites:02}"
         ]
 
     def _qgpscfg(self, given: str) -> list[str]:

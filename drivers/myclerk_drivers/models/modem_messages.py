@@ -96,10 +96,18 @@ class Messages:
         self.status = 0
         self._reference = 0
         self._mode = (0, 0)
+        self._tells_full = False
+        self.restarted()
 
     def restarted(self) -> None:
         """The memory stays; how new messages are shown is as delivered."""
         self._mode = (0, 0)
+        self._tells_full = self._modem.family.name == "sim7600"
+
+    def tell_full(self, wanted: bool) -> list[str]:
+        """Whether to say that there is no room."""
+        self._tells_full = wanted
+        return []
 
     def handlers(self) -> dict[str, Any]:
         """The commands."""
@@ -118,7 +126,7 @@ class Messages:
             self._modem.say(f"+CMT: ,{Stored(0, pdu).length}", pdu)
         elif len(self.memory) >= self.size:
             self.waiting.append(pdu)
-            if self._modem.family.full:
+            if self._tells_full:
                 self._modem.say(self._modem.family.full)
         else:
             index = self._store(Stored(UNREAD, pdu))

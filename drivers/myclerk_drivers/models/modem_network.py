@@ -26,6 +26,7 @@ class Network:
         self.rsrp, self.rsrq, self.sinr = -85.0, -9.0, 10.0
         self._reports: dict[str, int] = {}
         self._numeric = False
+        self._code_ports = "usbat"
         self._registered_at = 0.0
 
     def restarted(self) -> None:
@@ -42,7 +43,7 @@ class Network:
         if self.is_registered:
             for name, mode in self._reports.items():
                 if mode:
-                    self._modem.say(f"{name}: {self._registration(mode)}")
+                    self._modem.say(f"{name}: {self._registration(name, mode)}")
 
     def handlers(self) -> dict[str, Any]:
         """The commands."""
@@ -59,7 +60,8 @@ class Network:
             **({"+CEREG": lambda given: self._report("+CEREG", given)} if family.access == 7 else {}),
             "+COPS": self._operator, "+CSQ": self._quality,
             **({"+CPSI": self._system} if family.name == "sim7600" else {}),
-            **({"+QCSQ": self._quectel_quality, "+QNWINFO": self._network_information, "+QURCCFG": lambda _: []}
+            **({"+QCSQ": self._quectel_quality, "+QNWINFO": self._network_information, "+QURCCFG": self._set_ports,
+                "+QINDCFG": lambda given: self._modem.messages.tell_full(given.endswith(",1"))}
                if family.name == "ec25" else {}),
         }  # fmt: skip
 
@@ -111,12 +113,13 @@ class Network:
         return []
 
     def _tries(self, given: str) -> Reply:
+        pin, puk = self._modem.sim.pin_tries, self._modem.sim.puk_tries
         if self._modem.family.tries == "+QPINC":
-            return [
-                f'+QPINC: "SC",{self._modem.sim.pin_tries},{self._modem.sim.puk_tries}',
-                '+QPINC: "P2",3,10',
-            ]
-        return [f"+SPIC: {self._modem.sim.pin_tries},{self._modem.sim.puk_tries},3,10"]
+            counters = {'"SC"': f'+QPINC: "SC",{pin},{puk}', '"P2"': '+QPINC: "P2",0,10'}
+            return list(counters.values()) if given == "?" else [counters[given.removeprefix("=")]]
+        return [
+            f"+SPIC: {pin},{puk},0,10" if self._modem.family.name == "sim7600" else f"+SPIC: {pin},0,{puk},10"
+        ]
 
     def _set_characters(self, given: str) -> Reply:
         if given == "?":
@@ -140,17 +143,18 @@ class Network:
             return 0
         return 2 if self._modem.clock() < self._registered_at else self.registered
 
-    def _registration(self, mode: int) -> str:
-        if mode == 2 and self.is_registered:
-            return f'{self.stat},"1A2B","01C3D4E5",{self._modem.family.access}'
-        return str(self.stat)
+    def _registration(self, name: str, mode: int) -> str:
+        if mode != 2 or not self.is_registered:
+            return str(self.stat)
+        tells_access = name in self._modem.family.tells_access
+        return f'{self.stat},"1A2B","01C3D4E5"' + (f",{self._modem.family.access}" if tells_access else "")
 
     def _report(self, name: str, given: str) -> Reply:
         if given.startswith("=") and given != "=?":
             self._reports[name] = int(given[1:])
             return []
         mode = self._reports.get(name, 0)
-        return [f"{name}: {mode},{self._registration(mode)}"]
+        return [f"{name}: {mode},{self._registration(name, mode)}"]
 
     def _operator(self, given: str) -> Reply:
         if given.startswith("=3,"):
@@ -159,9 +163,8 @@ class Network:
             return []
         if not self.is_registered:
             return ["+COPS: 0"]
-        if self._numeric:
-            return [f'+COPS: 0,2,"26201",{self._modem.family.access}']
-        return [f'+COPS: 0,0,"{self.operator}",{self._modem.family.access}']
+        access = f",{self._modem.family.access}" if self._modem.family.tells_access else ""
+        return [f'+COPS: 0,2,"26201"{access}' if self._numeric else f'+COPS: 0,0,"{self.operator}"{access}']
 
     def _quality(self, _: str) -> Reply:
         return [f"+CSQ: {self.rssi if self.is_registered else 99},{self.bit_errors}"]
@@ -180,6 +183,15 @@ class Network:
             return ['+QCSQ: "NOSERVICE"']
         rssi = -113 + 2 * self.rssi
         return [f'+QCSQ: "LTE",{rssi},{self.rsrp:.0f},{(self.sinr + 20) * 5:.0f},{self.rsrq:.0f}']
+
+    def _set_ports(self, given: str) -> Reply:
+        found = re.fullmatch(r'="urcport"(?:,"(\w+)")?', given)
+        if found is None:
+            raise self._modem.refuse(50)
+        if found[1] is None:
+            return [f'+QURCCFG: "urcport","{self._code_ports}"']
+        self._code_ports = found[1]
+        return []
 
     def _network_information(self, _: str) -> Reply:
         return (

@@ -44,7 +44,7 @@ class Faults:
         self.spare: set[str] = set()
         self.hang_time = 1.0
         self.done: dict[str, int] = dict.fromkeys(KINDS, 0)
-        self._random = Random(seed)
+        self.random = Random(seed)
 
     def draw(self, name: str) -> str | None:
         """What goes wrong with this command."""
@@ -52,7 +52,7 @@ class Faults:
             return None
         kind = self.next.pop(0) if self.next else None
         if kind is None:
-            kind = next((kind for kind, rate in self.rates.items() if self._random.random() < rate), None)
+            kind = next((kind for kind, rate in self.rates.items() if self.random.random() < rate), None)
         if kind is not None:
             self.done[kind] += 1
         return kind

@@ -125,6 +125,11 @@ class Calls:
             "+CLCC": self._list, "+CLIP": self._show_caller, "+CVHU": lambda _: [],
         }  # fmt: skip
 
+    @property
+    def rings(self) -> bool:
+        """Whether a call wants to be answered."""
+        return self.current is not None and self.current.state == INCOMING
+
     def ring(self, number: str) -> None:
         """Somebody calls."""
         self.current = Call(number, 1, INCOMING)

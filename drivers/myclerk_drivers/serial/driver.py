@@ -6,19 +6,16 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from myclerk_protocol.status import Conflict, Unsupported
-
 from ..base import Access, Driver, Resource, StreamType, serves
 from ..context import DriverContext
-from . import configuration, kernel
-from .faults import opening_fault
+from . import configuration
+from .holders import OPEN_TTYS, Use, open_descriptor
 from .listing import list_extra, list_ports
 from .port import SerialPort
 from .simulated import SimulatedSerial
 from .tty import OpenTty
 
-CLOSING_LIMIT = 35.0
-"""Seconds to wait for an earlier close of the same port; the kernel gives its last output up to 30."""
+USE = Use("this agent's serial driver", "it is open as a serial port: close it there first")
 
 
 class SerialDriver(Driver):
@@ -39,7 +36,6 @@ class SerialDriver(Driver):
         self._simulation = simulation
         given = {name: context.settings.get(name, default) for name, (default, _) in self.settings.items()}
         self._extra, self._hidden, self._interval = _checked(given)
-        self._open: dict[int, OpenTty] = {}
 
     @classmethod
     def simulated(cls, context: DriverContext, table: Mapping[str, Any]) -> SerialDriver:
@@ -56,7 +52,7 @@ class SerialDriver(Driver):
 
     def resources(self) -> Iterable[Resource]:
         """All ports there are now."""
-        in_use = {number for number, tty in tuple(self._open.items()) if not tty.closed.is_set()}
+        in_use = OPEN_TTYS.numbers()
         if self._simulation is not None:
             return list_extra(self._simulation.paths, in_use)
         return list_ports(self._extra, self._hidden, in_use)
@@ -78,19 +74,16 @@ class SerialDriver(Driver):
         """
         configuration.check(settings)
         name, path = resource.name, resource.properties["path"]
-        self._await_close(path, name)
-        fd = _open(path)
-        try:
-            if kernel.is_exclusive(fd):  # root's open is never refused
-                raise Conflict(f"{path} is held exclusively by another program", errno="EBUSY")
-            wanted = {**configuration.OPENING_DEFAULTS, **settings}
-            effective = configuration.configure(fd, name, wanted)
-        except BaseException:
-            os.close(fd)
-            raise
-        tty = OpenTty(fd, name, self.context)
-        tty.exclusive = wanted["exclusive"]
-        self._open[os.fstat(fd).st_rdev] = tty
+        with OPEN_TTYS.reserve(path, USE) as place:
+            fd = open_descriptor(path)
+            try:
+                wanted = {**configuration.OPENING_DEFAULTS, **settings}
+                effective = configuration.configure(fd, name, wanted)
+            except BaseException:
+                os.close(fd)
+                raise
+            place.tty = tty = OpenTty(fd, name, self.context)
+            tty.exclusive = wanted["exclusive"]
         return SerialPort(resource, tty, effective, self._interval)
 
     def stream_access(self, options: Mapping[str, Any]) -> Access:
@@ -100,31 +93,6 @@ class SerialDriver(Driver):
     def open_stream_handle(self, resource: Resource, options: Mapping[str, Any]) -> SerialPort:
         """As :meth:`open_port`, with ``options`` as its settings."""
         return self.open_port(resource, **options)
-
-    def _await_close(self, path: str, name: str) -> None:
-        """Wait until an earlier handle has let go of the device, so that its DTR has dropped in between."""
-        try:
-            earlier = self._open.get(os.stat(path).st_rdev)
-        except OSError as error:
-            raise opening_fault(path, error) from None
-        if earlier is None:
-            return
-        if not earlier.is_closing:
-            raise Conflict(f"{name} is open already", errno="EBUSY")
-        if not earlier.closed.wait(CLOSING_LIMIT):
-            raise Conflict(f"{name} is still being closed; its last output does not leave", errno="EBUSY")
-
-
-def _open(path: str) -> int:
-    """A non-blocking descriptor that does not become the controlling terminal."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-    except OSError as error:
-        raise opening_fault(path, error) from None
-    if not os.isatty(fd):
-        os.close(fd)
-        raise Unsupported(f"{path} is no serial port", errno="ENOTTY")
-    return fd
 
 
 def _checked(given: Mapping[str, Any]) -> tuple[dict[str, str], list[str], float]:

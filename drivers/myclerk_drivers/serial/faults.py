@@ -6,7 +6,6 @@ import errno
 from collections.abc import Callable
 
 from myclerk_protocol.status import (
-    Conflict,
     DeviceGone,
     HardwareError,
     NotFound,
@@ -25,7 +24,6 @@ OPENING: dict[int, tuple[Callable[..., OperationError], str]] = {
     errno.ENOENT: (NotFound, "there is no {path}; is the device plugged in?"),
     errno.ENODEV: (DeviceGone, "{path} has no device behind it"),
     errno.ENXIO: (DeviceGone, "{path} has no device behind it"),
-    errno.EBUSY: (Conflict, "{path} is held exclusively by another program on the agent's machine"),
     errno.EACCES: (HardwareError, "the agent may not open {path}; is its user in the group dialout?"),
     errno.EPERM: (HardwareError, "the agent may not open {path}; is its user in the group dialout?"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,6 +14,7 @@ from loop_context import CollectingSink, LoopContext
 from myclerk_drivers.base import Resource, Stream
 from myclerk_drivers.gsm import GsmDriver
 from myclerk_drivers.models.modem import Modem
+from myclerk_drivers.serial.holders import OPEN_TTYS
 
 
 class Bench:
@@ -44,14 +46,20 @@ async def bench(
     given = {"idle": 0.05, "message-interval": 1.0, **(settings or {})}
     driver = GsmDriver.simulated(LoopContext(given), {"m": {"family": family, **description}})
     driver._tuning = replace(driver._tuning, scale=scale)
+    b = Bench(driver, "m")
+    number = os.stat(b.resource.properties["path"]).st_rdev
     try:
-        yield Bench(driver, "m")
+        yield b
     finally:
         driver.close()
-        tty = driver._services["port:m"].modem._closing if driver._services else None
-        if tty is not None:
-            await asyncio.get_running_loop().run_in_executor(None, tty.closed.wait, 10)
-        await asyncio.sleep(0)
+        await given_back(number)
+
+
+async def given_back(number: int) -> None:
+    """Wait until this process has let go of a tty, by its device number."""
+    async with asyncio.timeout(10):
+        while number in OPEN_TTYS.numbers():
+            await asyncio.sleep(0.002)
 
 
 def texts(sink: CollectingSink) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from loop_context import CollectingSink, LoopContext
-from modem_bench import Bench, bench, texts
+from modem_bench import Bench, bench, given_back, texts
 
 from myclerk_drivers.base import served_by
 from myclerk_drivers.gsm import GsmDriver
@@ -638,30 +638,32 @@ def test_a_tty_that_another_has_and_one_that_is_given_back(run: Run) -> None:
 
         async with bench(settings={"idle": 3600.0}) as b:
             path = b.resource.properties["path"]
+            number = os.stat(path).st_rdev
             serial = SerialDriver(LoopContext({"ports": {"gate": path}}))
             port = serial.find("serial:gate")
             assert port is not None
             loop = asyncio.get_running_loop()
             opened = await loop.run_in_executor(None, serial.open_port, port)
-            with pytest.raises(Conflict, match="serial port of this agent"):
+            with pytest.raises(
+                Conflict, match=r"held by this agent's serial driver; .* close it there"
+            ) as held:
                 await b.call("status")
+            assert held.value.details["holder"] == "this agent's serial driver"
             opened.close()
-            await loop.run_in_executor(None, opened._tty.closed.wait, 10)
-            await b.call("status")
-            with pytest.raises(Conflict, match="held exclusively"):
+            await b.call("status")  # waits until the other has closed it
+            with pytest.raises(Conflict, match=r"modem driver \(gsm\); `myclerk modem release`") as held:
                 await loop.run_in_executor(None, serial.open_port, port)
+            assert held.value.details["holder"] == "this agent's modem driver (gsm)"
+            assert serial.find("serial:gate").properties["in_use"]  # type: ignore[union-attr]
             inbox = await b.stream("receive")
             with pytest.raises(Conflict, match="in use"):
                 await b.call("initialise", release=True)
             inbox.stream.close()
             await asyncio.sleep(0.05)
             assert await b.call("initialise", release=True) == {}
-            closing = b.driver._services["port:m"].modem._closing
-            assert closing is not None
-            await loop.run_in_executor(None, closing.closed.wait, 10)
             opened = await loop.run_in_executor(None, serial.open_port, port)
             opened.close()
-            await loop.run_in_executor(None, opened._tty.closed.wait, 10)
+            await given_back(number)
 
     run(main())
 

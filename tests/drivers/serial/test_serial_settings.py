@@ -299,7 +299,7 @@ def test_a_port_in_use_is_a_conflict(run: Run, pty: Pty) -> None:
             fcntl.ioctl(fd, termios.TIOCNXCL)
             os.close(fd)
         port = await open_port(driver, exclusive=False)
-        with pytest.raises(Conflict, match="open already"):
+        with pytest.raises(Conflict, match="this agent's serial driver"):
             await open_port(driver, baud=300)
         assert "speed 9600 baud" in pty.stty()
         port.close()
