@@ -89,6 +89,7 @@ class Calls:
                         f"{self.modem.name} did not answer in time; no call was placed"
                     ) from None
             call = self._add(to, outgoing=True, state="dialing")
+            self._tell(call)
             stream = CallStream(self, call.identifier)
         self._watch()
         self._hint.set()

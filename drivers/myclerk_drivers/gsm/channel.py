@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import re
 from collections.abc import Callable
+from contextlib import suppress
 
 from myclerk_protocol.status import DeviceGone, OperationError, OperationTimeout
 
@@ -77,6 +78,15 @@ class AtChannel:
         except asyncio.CancelledError:
             wanted[0] = False
             raise
+
+    async def probe(self, attempts: int, timeout: float) -> bool:
+        """Whether a modem answers AT. It need not be in step for that, and is brought there afterwards."""
+        for _ in range(attempts):
+            async with self._turn:
+                with suppress(NoAnswer, AtError):
+                    await self._execute(Command("AT", timeout=timeout))
+                    return True
+        return False
 
     async def has_value(self, text: str, information: str) -> str | None:
         """The first line that answers a query, without its prefix; None if the modem refuses or gives none."""

@@ -214,10 +214,8 @@ class Modem:
     async def _try(self, path: str) -> AtChannel:
         channel = AtChannel(await self._open_tty(path), self._heard, self._tuning.scale)
         try:
-            for _ in range(PROBES):
-                with suppress(NoAnswer, AtError):
-                    await channel.run("AT", timeout=self._tuning.probe)
-                    return channel
+            if await channel.probe(PROBES, self._tuning.probe):
+                return channel
         except BaseException:
             channel.close()
             raise

@@ -38,6 +38,7 @@ class Outbox:
         self._memory = memory
         self._reference = SystemRandom().randrange(256)
         self._clearing: set[asyncio.Future[None]] = set()
+        self._left_behind: dict[int, Encoded] = {}
 
     async def send(self, message: Outgoing) -> dict[str, Any]:
         """Send all parts: {``references``, ``parts``}. A reference that was lost on the way is left out.
@@ -50,6 +51,8 @@ class Outbox:
             self._reference = (self._reference + 1) % 256
         references: list[int] = []
         async with self._memory.turn:
+            for index, part in list(self._left_behind.items()):
+                await self._discard(index, part)
             for sent, part in enumerate(parts):
                 try:
                     reference = await self._send(part)
@@ -179,14 +182,16 @@ class Outbox:
         return number((fields(lines[0]) or [""])[0])
 
     async def _discard(self, index: int, part: Encoded) -> None:
-        """Delete a part that was sent or given up; one that stays behind is no failure of the sending."""
+        """Delete a part that was sent or given up. One that cannot be now is no failure of the sending: it is deleted
+        before the next message is sent, or it would fill the memory."""
+        self._left_behind[index] = part
         for _ in range(ATTEMPTS):
             try:
                 async with self._modem.use("deleting a sent message") as channel:
                     stored = await self._memory.read(channel, index)
-                    if stored is None or stored.pdu != part.pdu:
-                        return
-                    await channel.run(f"AT+CMGD={index}", timeout=25)
+                    if stored is not None and stored.pdu == part.pdu:
+                        await channel.run(f"AT+CMGD={index}", timeout=25)
+                    self._left_behind.pop(index, None)
                     return
             except OperationError as error:
                 self._modem.context.log.debug("%s: %s", self._modem.name, error)

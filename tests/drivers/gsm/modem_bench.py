@@ -50,9 +50,11 @@ async def bench(
     number = os.stat(b.resource.properties["path"]).st_rdev
     try:
         yield b
-    finally:
+    except BaseException:
         driver.close()
-        await given_back(number)
+        raise
+    driver.close()
+    await given_back(number)
 
 
 async def given_back(number: int) -> None:

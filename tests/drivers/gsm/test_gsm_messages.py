@@ -57,7 +57,7 @@ async def delete(b: Bench, identifier: str) -> None:
 def test_none_lost_none_twice(run: Run, family: str) -> None:
     async def main() -> None:
         started = time.monotonic()
-        async with bench(family, scale=0.01) as b:
+        async with bench(family, scale=0.02) as b:
             faults = b.modem.faults
             faults.hang_time = 0.02
             faults.random.seed(family)
