@@ -198,7 +198,7 @@ class Calls:
     def add(self, stream: CallStream) -> None:
         """Serve a stream; it begins with the calls that are up."""
         self._streams.append(stream)
-        self.modem.hold(stream)
+        self.modem.hold(stream, "calls are followed")
         for call in (*self._calls.values(), *self._ended):
             if call.state != "ended" or call.identifier == stream.identifier:
                 stream.give(call, describe(call))

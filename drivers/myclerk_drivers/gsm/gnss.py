@@ -113,7 +113,7 @@ class Gnss:
         self._interval = seconds
         if seconds:
             await self.enable(True)
-            self._modem.hold(self)
+            self._modem.hold(self, "positions are recorded (`myclerk gnss config --record 0` ends that)")
             self._recorder = asyncio.ensure_future(self._keep_record())
 
     async def _keep_record(self) -> None:

@@ -47,7 +47,7 @@ class Inbox:
     def add(self, stream: MessageStream) -> None:
         """Serve a stream from now on."""
         self._streams.append(stream)
-        self.modem.hold(stream)
+        self.modem.hold(stream, "messages are received")
         waiting, self._unheard = list(self._unheard), deque(maxlen=UNHEARD)
         stream.direct.extend(waiting)
         stream.flush()

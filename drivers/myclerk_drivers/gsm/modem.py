@@ -73,7 +73,7 @@ class Modem:
         self._listeners: list[Callable[[Unsolicited], None]] = []
         self._on_ready: list[Callable[[], None]] = []
         self._on_lost: list[Callable[[OperationError], None]] = []
-        self._holders: set[object] = set()
+        self._holders: dict[object, str] = {}
         self._users = 0
         self._timer: Timer | None = None
         self._good_port = self._warned = ""
@@ -119,20 +119,21 @@ class Modem:
         if lost is not None:
             self._on_lost.append(lost)
 
-    def hold(self, holder: object) -> None:
-        """Keep the tty open, and open it again when it was lost, until :meth:`let_go`."""
-        self._holders.add(holder)
+    def hold(self, holder: object, purpose: str) -> None:
+        """Keep the tty open, and open it again when it was lost, until :meth:`let_go`; ``purpose`` in words."""
+        self._holders[holder] = purpose
         self._keep()
 
     def let_go(self, holder: object) -> None:
         """The reverse. Harmless if it was not held."""
-        self._holders.discard(holder)
+        self._holders.pop(holder, None)
         self._rest()
 
     def release(self) -> None:
         """Close the tty now. Raises Conflict while it is used."""
         if self._holders or self._users:
-            raise Conflict(f"{self.name} is in use: a stream, a call, a record of positions or a request")
+            purposes = sorted(set(self._holders.values())) or ["a request is under way"]
+            raise Conflict(f"{self.name} is in use: {'; '.join(purposes)}")
         self._shut(NotFound(f"{self.name} was released"))
 
     def close(self) -> None:

@@ -26,6 +26,8 @@ SEND_TIMEOUT = 60.0
 NO_SIM = frozenset({310, 311, 316})
 IMPOSSIBLE = frozenset({None, 3, 4, 20, 302, 303, 322})
 """Codes that say that a message cannot be stored: no such command, not allowed, not supported, memory full."""
+PAUSE = 1.0
+"""Seconds until a part is sent again that was refused."""
 RETURN_TIME = 60.0
 """Seconds to wait for a modem that left while a message was being sent."""
 
@@ -55,12 +57,23 @@ class Outbox:
                 await self._discard(index, part)
             for sent, part in enumerate(parts):
                 try:
-                    reference = await self._send(part)
+                    reference = await self._send_persistently(part, ATTEMPTS if sent else 1)
                 except OperationError as error:
                     raise type(error)(error.message, **{**error.details, "sent": sent}) from None
                 if reference is not None:
                     references.append(reference)
         return {"references": references, "parts": len(parts)}
+
+    async def _send_persistently(self, part: Encoded, attempts: int) -> int | None:
+        """A message that was begun is not given up at the first refusal; a doubt ends it."""
+        while True:
+            try:
+                return await self._send(part)
+            except OperationError as error:
+                attempts -= 1
+                if not attempts or isinstance(error, OperationTimeout):
+                    raise
+                await asyncio.sleep(PAUSE)
 
     async def _send(self, part: Encoded) -> int | None:
         try:
@@ -175,7 +188,7 @@ class Outbox:
                     required=True,
                     timeout=SEND_TIMEOUT,
                 )
-            except NoAnswer:
+            except (NoAnswer, DeviceGone, NotFound, OperationTimeout):
                 raise OperationTimeout(
                     f"{self._modem.name} did not answer in time; the message may have been sent"
                 ) from None

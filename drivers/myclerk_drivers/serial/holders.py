@@ -154,8 +154,8 @@ def running(name: str) -> Program | None:
 
 
 def _has_open(pid: int, device: int) -> bool:
-    with suppress(OSError):
-        for descriptor in os.scandir(f"/proc/{pid}/fd"):
+    with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as descriptors:
+        for descriptor in descriptors:
             with suppress(OSError):
                 if descriptor.stat().st_rdev == device:
                     return True

@@ -656,7 +656,7 @@ def test_a_tty_that_another_has_and_one_that_is_given_back(run: Run) -> None:
             assert held.value.details["holder"] == "this agent's modem driver (gsm)"
             assert serial.find("serial:gate").properties["in_use"]  # type: ignore[union-attr]
             inbox = await b.stream("receive")
-            with pytest.raises(Conflict, match="in use"):
+            with pytest.raises(Conflict, match="in use: messages are received"):
                 await b.call("initialise", release=True)
             inbox.stream.close()
             await asyncio.sleep(0.05)

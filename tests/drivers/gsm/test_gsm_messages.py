@@ -121,3 +121,27 @@ def test_each_fault_by_itself_at_each_step(run: Run, kind: str) -> None:
             assert len(b.modem.messages.sent) == 6
 
     run(main())
+
+
+def test_a_message_that_was_begun_is_not_given_up_at_a_refusal(run: Run) -> None:
+    async def main() -> None:
+        async with bench("sim7600") as b:
+            modem, send_stored = b.modem, b.modem._handlers["+CMSS"]
+
+            def refuse_the_second(given: str) -> Any:
+                if len(modem.messages.sent) == 1 and not refused:
+                    refused.append(given)
+                    raise modem.refuse(42, "CMS")
+                return send_stored(given)
+
+            refused: list[str] = []
+            modem._handlers["+CMSS"] = refuse_the_second
+            assert (await b.call("send", to="0151", text="x" * 400))["parts"] == 3
+            assert refused
+            assert len(modem.messages.sent) == 3
+            modem._handlers["+CMSS"] = lambda _: (_ for _ in ()).throw(modem.refuse(42, "CMS"))
+            with pytest.raises(OperationError, match="congestion") as error:
+                await b.call("send", to="0151", text="one part")
+            assert error.value.details["sent"] == 0
+
+    run(main())
