@@ -13,20 +13,9 @@ UNDEFINED = "\ufffd"
 """Stands in a table where the standard has nothing, and for the escape."""
 
 LANGUAGES: Mapping[int, str] = {
-    1: "turkish",
-    2: "spanish",
-    3: "portuguese",
-    4: "bengali",
-    5: "gujarati",
-    6: "hindi",
-    7: "kannada",
-    8: "malayalam",
-    9: "oriya",
-    10: "punjabi",
-    11: "tamil",
-    12: "telugu",
-    13: "urdu",
-}
+    1: "turkish", 2: "spanish", 3: "portuguese", 4: "bengali", 5: "gujarati", 6: "hindi", 7: "kannada",
+    8: "malayalam", 9: "oriya", 10: "punjabi", 11: "tamil", 12: "telugu", 13: "urdu",
+}  # fmt: skip
 
 LOCKING: Mapping[int, str] = {
     0: (

@@ -16,6 +16,9 @@ from myclerk_drivers.gsm import GsmDriver
 from myclerk_drivers.models.modem import Modem
 from myclerk_drivers.serial.holders import OPEN_TTYS
 
+OWN = "+491701234567"
+"""The number of the simulated modems: what is sent there comes back."""
+
 
 class Bench:
     """``call("status")`` calls a method of the driver on the modem; ``modem`` is the far end."""
@@ -67,3 +70,17 @@ async def given_back(number: int) -> None:
 def texts(sink: CollectingSink) -> list[str]:
     """The texts of the messages that came."""
     return [event["message"]["text"] for event in sink.events if event["kind"] == "message"]
+
+
+def shorten(b: Bench, start: str, seconds: float = 0.2) -> None:
+    """Give commands that begin so a short time limit."""
+    channel = b.driver._services["port:m"].modem._channel
+    assert channel is not None
+    original = channel.run
+
+    async def run_shortly(text: str, *given: Any, **options: Any) -> list[str]:
+        if text.startswith(start):
+            options["timeout"] = seconds
+        return await original(text, *given, **options)
+
+    channel.run = run_shortly  # type: ignore[method-assign]

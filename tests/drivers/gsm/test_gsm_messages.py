@@ -13,14 +13,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-from modem_bench import Bench, bench
+from modem_bench import OWN, Bench, bench
 
 from myclerk_drivers.gsm.pdu import Submit, decode
 from myclerk_drivers.models.modem_parts import KINDS
 from myclerk_protocol.status import OperationError
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
-OWN = "+491701234567"
 MESSAGES = int(os.environ.get("MYCLERK_MESSAGES", "40"))
 RATE = float(os.environ.get("MYCLERK_FAULTS", "0.01"))
 WINDOW = 4
