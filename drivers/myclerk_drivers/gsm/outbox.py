@@ -32,6 +32,10 @@ RETURN_TIME = 60.0
 """Seconds to wait for a modem that left while a message was being sent."""
 
 
+class InDoubt(OperationTimeout):
+    """A part may have been sent or not."""
+
+
 class Outbox:
     """What goes out through a modem, one message at a time."""
 
@@ -59,7 +63,10 @@ class Outbox:
                 try:
                     reference = await self._send_persistently(part, ATTEMPTS if sent else 1)
                 except OperationError as error:
-                    raise type(error)(error.message, **{**error.details, "sent": sent}) from None
+                    said = (
+                        f"{error.message}; {sent} of {len(parts)} parts were sent" if sent else error.message
+                    )
+                    raise type(error)(said, **{**error.details, "sent": sent}) from None
                 if reference is not None:
                     references.append(reference)
         return {"references": references, "parts": len(parts)}
@@ -71,7 +78,7 @@ class Outbox:
                 return await self._send(part)
             except OperationError as error:
                 attempts -= 1
-                if not attempts or isinstance(error, OperationTimeout):
+                if not attempts or isinstance(error, InDoubt):
                     raise
                 await asyncio.sleep(PAUSE)
 
@@ -167,14 +174,12 @@ class Outbox:
                     break
             except (DeviceGone, NotFound, OperationTimeout):
                 if asyncio.get_running_loop().time() > deadline:
-                    raise OperationTimeout(
+                    raise InDoubt(
                         f"{self._modem.name} left while a message was being sent; it may have been sent"
                     ) from None
                 await asyncio.sleep(0.5)
         if stored is None or stored.pdu != part.pdu:
-            raise OperationTimeout(
-                f"{self._modem.name} has lost the message while sending it; it may have been sent"
-            )
+            raise InDoubt(f"{self._modem.name} has lost the message while sending it; it may have been sent")
         return stored.status
 
     async def _send_directly(self, part: Encoded) -> int | None:
@@ -189,7 +194,7 @@ class Outbox:
                     timeout=SEND_TIMEOUT,
                 )
             except (NoAnswer, DeviceGone, NotFound, OperationTimeout):
-                raise OperationTimeout(
+                raise InDoubt(
                     f"{self._modem.name} did not answer in time; the message may have been sent"
                 ) from None
         return number((fields(lines[0]) or [""])[0])

@@ -138,9 +138,19 @@ def test_a_message_that_was_begun_is_not_given_up_at_a_refusal(run: Run) -> None
             assert (await b.call("send", to="0151", text="x" * 400))["parts"] == 3
             assert refused
             assert len(modem.messages.sent) == 3
-            modem._handlers["+CMSS"] = lambda _: (_ for _ in ()).throw(modem.refuse(42, "CMS"))
-            with pytest.raises(OperationError, match="congestion") as error:
+
+            def refuse_all_but_one(given: str) -> Any:
+                if len(modem.messages.sent) > 3:
+                    raise modem.refuse(42, "CMS")
+                return send_stored(given)
+
+            modem._handlers["+CMSS"] = refuse_all_but_one
+            with pytest.raises(OperationError, match="congestion; 1 of 2 parts were sent") as error:
+                await b.call("send", to="0151", text="y" * 200)
+            assert error.value.details["sent"] == 1
+            with pytest.raises(OperationError, match=r"congestion$") as error:
                 await b.call("send", to="0151", text="one part")
             assert error.value.details["sent"] == 0
+            assert not modem.messages.memory
 
     run(main())
