@@ -1355,14 +1355,15 @@ class SmsInbox:
     """What comes in: ``for event in inbox``. Each has ``kind``: "message", "report", "storage-full" or "lost".
 
     A message stays in the modem until it is deleted. With ``delete`` that is done when the loop comes back for the next
-    event: what the body of the loop has not finished comes again, to whoever asks next.
+    event: what the body of the loop has not finished comes again, to whoever asks next. A modem that is away or does
+    not answer is asked again with the event after that.
     """
 
     def __init__(self, modem: GsmModem, stream: EventStream, delete: bool) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *exc: object) -> None: ...
     def next(self) -> dict[str, Any] | None:
-        """The next event, None when the inbox was stopped. Raises SessionLost, DeviceGone."""
+        """The next event, None when the inbox was stopped. Raises SessionLost, or Forbidden to delete."""
 
     def __iter__(self) -> Iterator[dict[str, Any]]: ...
     def stop(self) -> None:

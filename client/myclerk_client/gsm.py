@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
-from myclerk_protocol.status import BadRequest
+from myclerk_protocol.status import BadRequest, DeviceGone, NotFound, OperationTimeout
 
 from .link import Link
 from .streams import EventStream
@@ -15,14 +16,15 @@ class SmsInbox:
     """What comes in: ``async for event in inbox``. Each has ``kind``: "message", "report", "storage-full" or "lost".
 
     A message stays in the modem until it is deleted. With ``delete`` that is done when the loop comes back for the next
-    event: what the body of the loop has not finished comes again, to whoever asks next.
+    event: what the body of the loop has not finished comes again, to whoever asks next. A modem that is away or does
+    not answer is asked again with the event after that.
     """
 
     def __init__(self, modem: GsmModem, stream: EventStream, delete: bool) -> None:
         self._modem = modem
         self._stream = stream
         self._delete = delete
-        self._done: str | None = None
+        self._done: list[str] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -35,15 +37,13 @@ class SmsInbox:
             await self.stop()
 
     async def next(self) -> dict[str, Any] | None:
-        """The next event, None when the inbox was stopped. Raises SessionLost, DeviceGone.
-
-        Also raises what deleting the message before failed with: call it again, and that is tried again.
-        """
-        await self._finish()
+        """The next event, None when the inbox was stopped. Raises SessionLost, or Forbidden to delete."""
+        with suppress(DeviceGone, NotFound, OperationTimeout):
+            await self._finish()
         event = await self._stream.next()
         message = (event or {}).get("message", {})
         if self._delete and message.get("indexes"):
-            self._done = message["id"]
+            self._done.append(message["id"])
         return event
 
     async def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
@@ -55,9 +55,9 @@ class SmsInbox:
         await self._stream.stop()
 
     async def _finish(self) -> None:
-        if self._done is not None:
-            await self._modem.delete([self._done])
-            self._done = None
+        if self._done:
+            await self._modem.delete(self._done)
+            self._done.clear()
 
 
 class Call:

@@ -48,6 +48,9 @@ def story(board: VirtualBoard, hand: Hand, tty: str) -> Iterator[Run]:
 
     yield lambda tale: asyncio.run(tell(tale))
     hand.gsm_attach(family=None)
+    if not next(device["plugged"] for device in hand.usb_list() if device["name"] == "modem"):
+        hand.usb_plug(name="modem")
+        hand.wait_for(glob=f"/dev/{tty}")
 
 
 async def patiently(doing: Callable[[], Awaitable[Any]]) -> Any:

@@ -120,7 +120,7 @@ class GsmDriver(Driver):
         """
         services = self._of(resource)
         if release:
-            services.modem.release()
+            await services.modem.release()
             return {}
         code(pin, "pin", 4), code(puk, "puk", 8), code(new_pin, "new-pin", 4)
         if reset:

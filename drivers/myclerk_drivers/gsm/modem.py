@@ -20,6 +20,8 @@ from .tty import disturber, open_tty
 
 PROBES = 3
 """Modems that find the baud rate by themselves need the first AT for that."""
+POLL = 0.05
+"""Seconds between looks whether the tty can be given back."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between attempts to get a modem back that somebody waits for."""
 SET_UP = ('AT+CSCS="IRA"', "AT+CREG=2", "AT+CGREG=2", "AT+CEREG=2", "AT+CLIP=1")
@@ -129,12 +131,14 @@ class Modem:
         self._holders.pop(holder, None)
         self._rest()
 
-    def release(self) -> None:
-        """Close the tty now. Raises Conflict while it is used."""
-        if self._holders or self._users:
-            purposes = sorted(set(self._holders.values())) or ["a request is under way"]
-            raise Conflict(f"{self.name} is in use: {'; '.join(purposes)}")
-        self._shut(NotFound(f"{self.name} was released"))
+    async def release(self) -> None:
+        """Close the tty as soon as no request is under way. Raises Conflict with what holds it."""
+        while True:
+            if self._holders:
+                raise Conflict(f"{self.name} is in use: {'; '.join(sorted(set(self._holders.values())))}")
+            if not self._users:
+                return self._shut(NotFound(f"{self.name} was released"))
+            await asyncio.sleep(POLL)
 
     def close(self) -> None:
         """Close for good. Idempotent."""
