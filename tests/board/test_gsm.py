@@ -190,8 +190,9 @@ def test_the_lines_of_the_port(hand: Hand, story: Run, tty: str) -> None:
             await asyncio.sleep(0.1)
 
     async def tale(_client: Board, modem: GsmModem) -> None:
-        watch = await modem.calls()
+        await modem.status()
         assert hand.serial_seen()["dtr"]
+        watch = await modem.calls()
         await reach({"DTR", "DSR"})
         hand.gsm_ring(number="0151")
         await reach({"DTR", "DSR", "RI"})

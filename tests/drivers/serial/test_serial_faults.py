@@ -10,7 +10,6 @@ from ptys import Pty
 
 from myclerk_drivers.serial.faults import fault, opening_fault
 from myclerk_protocol.status import (
-    Conflict,
     DeviceGone,
     HardwareError,
     NotFound,
@@ -29,7 +28,6 @@ def error(number: int) -> OSError:
         (errno.ENOENT, NotFound, "plugged in"),
         (errno.EACCES, HardwareError, "dialout"),
         (errno.EPERM, HardwareError, "dialout"),
-        (errno.EBUSY, Conflict, "another program"),
         (errno.ENXIO, DeviceGone, "no device behind"),
         (errno.ENODEV, DeviceGone, "no device behind"),
         (errno.EIO, HardwareError, "Input/output error"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import subprocess
 import sys
 import threading
@@ -71,6 +73,21 @@ def test_one_that_hides_its_descriptors_may_be_modem_manager(
             with program("ModemManager") as number:
                 with pytest.raises(Conflict, match=rf"held by ModemManager \(pid {number}\)"):
                     await open_port(driver_for(pty))
+
+    run(main())
+
+
+def test_who_is_not_root_is_refused_by_the_kernel(
+    run: Run, pty: Pty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, _flags: int) -> int:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), path)
+
+    async def main() -> None:
+        with program("minicom", pty.path) as number, monkeypatch.context() as patch:
+            patch.setattr("myclerk_drivers.serial.holders.os.open", refuse)
+            with pytest.raises(Conflict, match=rf"{pty.path} is held by minicom \(pid {number}\)"):
+                await open_port(driver_for(pty))
 
     run(main())
 
