@@ -1,8 +1,8 @@
 """Opening a modem's tty, and who else may use it.
 
 ModemManager opens the ttys of the modems that it knows with TIOCEXCL (its mm-port-serial.c), so that we are refused.
-Our own TIOCEXCL does not keep it out, as it runs as root. What does is ID_MM_DEVICE_IGNORE in udev's data ("Modem
-filter" in ModemManager's reference manual).
+Our own TIOCEXCL does not keep it out, as it runs as root. What does is ID_MM_DEVICE_IGNORE in udev's data; other
+ttys than those on USB are left alone unless udev says so ("Modem filter" in ModemManager's reference manual).
 """
 
 from __future__ import annotations
@@ -47,21 +47,24 @@ def open_tty(path: str, baud: int, context: DriverContext) -> OpenTty:
 
 
 def disturber(path: str) -> str:
-    """A sentence about ModemManager, if it runs and nothing tells it to leave this tty alone; else ""."""
+    """A sentence about ModemManager, if it runs and may take this tty; else ""."""
     manager = running(MODEM_MANAGER)
-    if manager is None or _is_ignored(path):
+    if manager is None or not _is_candidate(path):
         return ""
     return f"{manager} runs on the board and may use {path} too; {AVOID_MODEM_MANAGER}"
 
 
-def _is_ignored(path: str) -> bool:
-    """Whether udev's data of the tty, or of a device that it hangs on, have ID_MM_..._IGNORE."""
+def _is_candidate(path: str) -> bool:
+    """Whether a tty is one on USB, and udev's data of it or of what it hangs on have no ID_MM_..._IGNORE."""
     with suppress(OSError):
         number = os.stat(path).st_rdev
         node = Path(f"/sys/dev/char/{os.major(number)}:{os.minor(number)}").resolve()
-        for device in (node, *node.parents):
-            with suppress(OSError):
-                data = Path(f"/run/udev/data/c{(device / 'dev').read_text().strip()}").read_text()
-                if IGNORED & set(data.splitlines()):
-                    return True
+        return "/usb" in str(node) and not any(map(_is_ignored, (node, *node.parents)))
+    return False
+
+
+def _is_ignored(device: Path) -> bool:
+    with suppress(OSError):
+        data = Path(f"/run/udev/data/c{(device / 'dev').read_text().strip()}").read_text()
+        return bool(IGNORED & set(data.splitlines()))
     return False

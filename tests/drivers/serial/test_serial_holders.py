@@ -92,15 +92,15 @@ def test_who_is_not_root_is_refused_by_the_kernel(
     run(main())
 
 
-def test_modem_manager_is_mentioned_unless_udev_has_it_ignore_the_tty(
+def test_modem_manager_is_mentioned_where_it_may_take_the_tty(
     pty: Pty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert gsm_tty.disturber(pty.path) == ""
     with program("ModemManager") as number:
         assert running("ModemManager") == (number, "ModemManager")
+        assert gsm_tty.disturber(pty.path) == ""  # not on USB
+        monkeypatch.setattr(gsm_tty, "_is_candidate", lambda _: True)
         assert f"ModemManager (pid {number}) runs on the board" in gsm_tty.disturber(pty.path)
-        monkeypatch.setattr(gsm_tty, "_is_ignored", lambda _: True)
-        assert gsm_tty.disturber(pty.path) == ""
+    assert gsm_tty.disturber(pty.path) == ""
 
 
 def test_a_tty_is_reserved_while_it_is_being_opened(pty: Pty) -> None:
