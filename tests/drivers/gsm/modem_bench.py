@@ -73,13 +73,14 @@ def texts(sink: CollectingSink) -> list[str]:
 
 
 def shorten(b: Bench, start: str, seconds: float = 0.2) -> None:
-    """Give commands that begin so a short time limit."""
+    """Give the next command that begins so a short time limit."""
     channel = b.driver._services["port:m"].modem._channel
     assert channel is not None
     original = channel.run
 
     async def run_shortly(text: str, *given: Any, **options: Any) -> list[str]:
         if text.startswith(start):
+            channel.run = original  # type: ignore[method-assign]
             options["timeout"] = seconds
         return await original(text, *given, **options)
 

@@ -61,12 +61,14 @@ def test_who_it_is_and_where(run: Run, family: str) -> None:
 
 def test_slow_registration_is_waited_for(run: Run, family: str) -> None:
     async def main() -> None:
-        async with bench(family, **{"registration-time": 0.6}) as b:
+        async with bench(family, **{"registration-time": 3600}) as b:
             assert (await b.call("network"))["state"] == "searching"
             assert "rssi" not in await b.call("signal")
             with pytest.raises(ServiceUnavailable, match="no network"):
                 await b.call("send", to=OWN, text="too early")
-            await b.call("initialise", wait=10)
+            b.modem.network.registration_time = 0.6
+            b.modem.network.search(b.modem.clock())
+            await b.call("initialise", wait=60)
             assert (await b.call("network"))["state"] == "home"
 
     run(main())

@@ -23,11 +23,11 @@ def test_a_command_that_goes_wrong_does_not_disturb_the_next(run: Run, family: s
     async def main() -> None:
         async with bench(family) as b:
             await b.call("status")
-            shorten(b, "AT+CSQ")
             b.modem.faults.next = [kind]
             if kind in ("noise", "interrupt"):
                 assert (await b.call("signal"))["rssi"] == -73.0
             else:
+                shorten(b, "AT+CSQ")
                 with pytest.raises(OperationTimeout, match="no answer to AT"):
                     await b.call("signal")
             assert (await b.call("signal"))["rssi"] == -73.0
