@@ -34,6 +34,8 @@ SWEEP_SECONDS = 1.0
 LOOP_PATIENCE = 0.05
 """Seconds for which a command that is changing the database may keep the event loop waiting."""
 BACKLOG = 128
+CLOSING_SECONDS = 50.0
+"""What stopping may take beyond the time that running requests get."""
 
 
 class Server:
@@ -223,11 +225,11 @@ async def run(config: Config) -> None:
     notifier.status(f"serving {len(server.service.dispatcher.served)} operations")
     try:
         while not stop.is_set():
+            notifier.watchdog()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(notifier.watchdog_interval):
                     await stop.wait()
-            notifier.watchdog()
     finally:
-        notifier.stopping()
+        notifier.stopping(config.server.shutdown_timeout + CLOSING_SECONDS)
         log.info("stopping")
         await server.close()

@@ -26,12 +26,12 @@ class Notifier:
         """The agent serves connections."""
         self._send("READY=1")
 
-    def stopping(self) -> None:
-        """The agent has begun to stop."""
-        self._send("STOPPING=1")
+    def stopping(self, seconds: float) -> None:
+        """The agent has begun to stop, which may take ``seconds``, whatever TimeoutStopSec says."""
+        self._send(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={seconds * 1_000_000:.0f}")
 
     def watchdog(self) -> None:
-        """The event loop is alive."""
+        """The event loop is alive. Not to be called once it stops: that would have systemd watch it again."""
         self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:

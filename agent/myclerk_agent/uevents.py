@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import os
 import socket
 from collections.abc import Callable
+
+from . import netlink
 
 NETLINK_KOBJECT_UEVENT = 15  # linux/netlink.h
 KERNEL, UDEV = 1, 2
@@ -15,46 +15,17 @@ UDEV_RUNS = "/run/udev/control"
 UDEV_BUSY = "/run/udev/queue"  # as `udevadm settle` has it
 
 
-class Uevents:
-    """Calls ``heard`` when udev, or the kernel where there is no udev, announced something. Raises OSError.
-
-    What the messages say is not read.
-    """
+class Uevents(netlink.Listener):
+    """Calls ``heard`` when udev, or the kernel where there is no udev, announced something. Raises OSError."""
 
     def __init__(self, heard: Callable[[], None]) -> None:
-        self._heard = heard
-        self._loop = asyncio.get_running_loop()
-        self._socket = _uevent_socket()
-        self._loop.add_reader(self._socket.fileno(), self._readable)
+        super().__init__(_uevent_socket(), heard)
 
     @property
     def settled(self) -> bool:
         """Whether udev, if it runs, has nothing left to do."""
         return not os.path.exists(UDEV_BUSY)
 
-    def close(self) -> None:
-        """Close the socket. Idempotent."""
-        if self._socket.fileno() >= 0:
-            self._loop.remove_reader(self._socket.fileno())
-            self._socket.close()
-
-    def _readable(self) -> None:
-        try:
-            while self._socket.recv(1):
-                pass
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:  # more came than its buffer holds: a look finds what it was
-                raise
-        self._heard()
-
 
 def _uevent_socket() -> socket.socket:
-    found = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT)
-    try:
-        found.bind((0, UDEV if os.path.exists(UDEV_RUNS) else KERNEL))
-    except OSError:
-        found.close()
-        raise
-    return found
+    return netlink.member(NETLINK_KOBJECT_UEVENT, UDEV if os.path.exists(UDEV_RUNS) else KERNEL)

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 
+import support
 from myclerk_agent.systemd import Notifier
 
 
@@ -25,12 +26,12 @@ def test_what_systemd_hears(manager):
     notifier.ready()
     notifier.status("2 sessions\nREADY=1")
     notifier.watchdog()
-    notifier.stopping()
+    notifier.stopping(60.5)
     assert [listening.recv(100) for _ in range(4)] == [
         b"READY=1",
         b"STATUS=2 sessions READY=1",
         b"WATCHDOG=1",
-        b"STOPPING=1",
+        b"STOPPING=1\nEXTEND_TIMEOUT_USEC=60500000",
     ]
 
 
@@ -66,3 +67,22 @@ def test_a_service_manager_that_does_not_read_is_not_waited_for(tmp_path):
 )
 def test_the_watchdog_is_fed_twice_as_often_as_it_bites(environ, interval):
     assert Notifier(environ).watchdog_interval == interval
+
+
+@pytest.mark.agent_process
+def test_a_stopping_agent_asks_for_the_time_that_its_settings_give_requests(manager, tmp_path):
+    """And lets the watchdog rest, which would bite in that time otherwise."""
+    listening, environ = manager
+    heard = [b""]
+    with support.agent(tmp_path, environment={**environ, "WATCHDOG_USEC": "100000"}) as running:
+        while heard.count(b"WATCHDOG=1") < 3:
+            heard.append(listening.recv(100))
+        running.process.terminate()
+        while not heard[-1].startswith(b"STOPPING=1"):
+            heard.append(listening.recv(100))
+        running.process.wait(30)
+    listening.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        listening.recv(100)
+    assert heard[1] == b"READY=1"
+    assert heard[-1] == b"STOPPING=1\nEXTEND_TIMEOUT_USEC=60000000"
