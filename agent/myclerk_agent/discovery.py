@@ -108,7 +108,7 @@ class Announcement:
                 f"{_label(host)}.{SERVICE}",
                 port=self._port,
                 properties={"fingerprint": udf.grouped(self._fingerprint)},
-                server=f"{_label(host.partition('.')[0])}.local.",
+                server=f"myclerk-{self._fingerprint.lower()}.local.",  # boards set up alike have one name
                 addresses=[address.packed for address in own or machine],
             )
             await self._zeroconf.async_register_service(info, allow_name_change=True)
