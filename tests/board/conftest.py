@@ -75,9 +75,11 @@ def hand(board: VirtualBoard) -> Hand:
 
 
 @pytest.fixture
-def systemd_board(board_factory: BoardFactory) -> VirtualBoard:
+def systemd_board(board_factory: BoardFactory) -> Iterator[VirtualBoard]:
     """A clean board run by systemd, with nothing of ours installed."""
-    return board_factory(flavour="systemd", state="systemd")
+    board = board_factory(flavour="systemd", state="systemd")
+    yield board
+    board.close()
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +89,11 @@ def packaged(board_factory: BoardFactory) -> VirtualBoard:
 
 
 @pytest.fixture
-def packaged_board(board_factory: BoardFactory) -> VirtualBoard:
+def packaged_board(board_factory: BoardFactory) -> Iterator[VirtualBoard]:
     """A clean board run by systemd, with our Debian packages installed and a client paired."""
-    return board_factory(flavour="systemd", state="packaged")
+    board = board_factory(flavour="systemd", state="packaged")
+    yield board
+    board.close()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from myclerk_client import Board, Frame, KnownBoards, Unauthorized, pair
 from myclerk_client.known import KnownBoard
 
 from .hand import Hand
+from .usb_bench import drivers
 from .virtual_board import NAME, VirtualBoard
 
 pytestmark = [pytest.mark.backend("virtual board: Debian package"), pytest.mark.timeout(600)]
@@ -198,6 +199,9 @@ def test_1_wire_is_measured_and_configured(on_board: OnBoard, hand: Hand) -> Non
         await client.onewire.configure(rom, resolution=10, alarm_low=10, alarm_high=30)
         assert await client.onewire.temperature(rom) == 21.5
         await client.onewire.transaction(rom, write=b"\xbe", read=9, crc=True)
+        (bus,) = await client.onewire.list()
+        found = await client.onewire.bus(bus["name"]).search()
+        assert {device["rom"] for device in found} == {str(sensor["name"]) for sensor in hand.w1_sensors()}
 
     on_board(story)
 
@@ -212,11 +216,16 @@ def test_serial_ports(on_board: OnBoard, hand: Hand) -> None:
     on_board(story)
 
 
-def test_usb(on_board: OnBoard, hand: Hand) -> None:
+def test_usb_devices_are_taken_from_the_kernel_reset_and_given_back(on_board: OnBoard, hand: Hand) -> None:
     async def story(client: Board) -> None:
         (modem,) = (device for device in await client.usb.list() if device.get("serial") == "MODEM1")
+        assert drivers(hand, modem["name"]) == {"1.0": "cdc_acm", "1.1": "cdc_acm"}
         async with await client.usb.attach(modem["name"]) as device:
+            assert "cdc_acm" not in drivers(hand, modem["name"]).values()
             assert (await device.control(0x80, 6, 0x0100, 0, 18))[:2] == b"\x12\x01"
+            await device.reset()
+            hand.serial_send(data=b"RING\r\n")
+            assert await device.read(0x81, 6) == b"RING\r\n"
         tty = hand.wait_for(glob=f"/sys/bus/usb/devices/{modem['port']}:*/tty/ttyACM*", timeout=30)
         assert tty, "the board's own driver has it again"
 
@@ -226,7 +235,7 @@ def test_usb(on_board: OnBoard, hand: Hand) -> None:
 def test_input_devices(on_board: OnBoard, hand: Hand) -> None:
     async def story(client: Board) -> None:
         name = Path(hand.input_device()).name
-        async with await client.hid.open(name) as device:
+        async with await client.hid.open(name, grab=True) as device:
             hand.key(code="KEY_A", pressed=True)
             hand.key(code="KEY_A", pressed=False)
             async for report in device:
@@ -251,6 +260,26 @@ def test_what_is_plugged_in_later_is_reached_too(on_board: OnBoard, hand: Hand) 
             pass
 
     on_board(story)
+
+
+def test_modems(on_board: OnBoard, hand: Hand) -> None:
+    tty = hand.serial_port()
+    settings = f'[drivers.gsm]\nports = {{gate = "/dev/{tty}"}}\n'.encode()
+    hand.write_file(path="/etc/myclerk/agent.toml", data=settings, append=True)
+    hand.check("systemctl", "restart", "myclerk-agent", timeout=SECONDS)
+    hand.gsm_attach(family="ec25")
+
+    async def story(client: Board) -> None:
+        modem = client.gsm.modem("gate")
+        await modem.initialise(wait=SECONDS)
+        await modem.send("+491701234567", "from the service")
+        await modem.release()
+
+    try:
+        on_board(story)
+        assert len(hand.gsm_seen()["sent"]) == 1
+    finally:
+        hand.gsm_attach(family=None)
 
 
 def main_pid(hand: Hand) -> int:
