@@ -114,11 +114,19 @@ def cache_directory() -> Path:
 
 def missing(arch: str = "amd64") -> list[str]:
     """The Debian packages that a board of ``arch`` needs and this machine lacks."""
-    programs = ["mmdebstrap", "mksquashfs", "sqfstar", "qemu-img", EMULATORS[arch]]
-    if os.geteuid() != 0:
-        programs.append("newuidmap")
+    programs = ["mksquashfs", "sqfstar", "qemu-img", EMULATORS[arch]]
     if arch != _host_architecture():
         programs += ["arch-test", USER_EMULATORS[arch]]
+    return sorted({*missing_to_build(), *_packages_of(programs)})
+
+
+def missing_to_build() -> list[str]:
+    """The Debian packages that :func:`build_root` needs and this machine lacks."""
+    return _packages_of(["mmdebstrap"] if os.geteuid() == 0 else ["mmdebstrap", "newuidmap"])
+
+
+def _packages_of(programs: Iterable[str]) -> list[str]:
+    """The packages that have those of ``programs`` that are not here."""
     return sorted({PACKAGE_OF[program] for program in programs if shutil.which(program) is None})
 
 
@@ -128,7 +136,9 @@ def ensure(arch: str = "amd64", *, fresh: bool = False) -> Images:
     Raises ImageError.
     """
     kernel, root = kernel_recipe(arch), root_recipe(arch)
-    made(arch, [kernel, root], fresh=fresh)
+    if fresh or not (kernel.directory.exists() and root.directory.exists()):
+        _check_host(arch)
+    made([kernel, root], fresh=fresh)
     return Images(
         arch=arch,
         name=f"{kernel.name}-{root.name}",
@@ -158,7 +168,9 @@ def guest_image() -> Path:
         )
         return _started(["sh", "-c", script, "sh", str(target), name], log)
 
-    made(_host_architecture(), [Recipe(name, build)])
+    if not directory.exists():
+        _check_host(_host_architecture())
+    made([Recipe(name, build)])
     return directory / f"{name}.sqfs"
 
 
@@ -229,12 +241,14 @@ def build_root(packages: Iterable[str]) -> Path:
     def build(target: Path, log: Path) -> subprocess.Popen[bytes]:
         return _started([*command, str(target / "root.tar.gz"), *mirror()], log)
 
+    if lacking := missing_to_build():
+        raise ImageError(f"to build packages: sudo apt install {' '.join(lacking)}")
     recipe = Recipe(f"root-build-{_hash([], *command, 'gzip')}", build)
-    made(_host_architecture(), [recipe])
+    made([recipe])
     return recipe.directory / "root.tar.gz"
 
 
-def made(arch: str, recipes: Iterable[Recipe], *, fresh: bool = False) -> None:
+def made(recipes: Iterable[Recipe], *, fresh: bool = False) -> None:
     """See that all of ``recipes`` are in the cache; what is not is built, side by side. Raises ImageError."""
     recipes = list(recipes)
     if fresh or not all(recipe.directory.exists() for recipe in recipes):
@@ -244,7 +258,6 @@ def made(arch: str, recipes: Iterable[Recipe], *, fresh: bool = False) -> None:
                 locks.enter_context(_locked(recipe))
             wanted = [recipe for recipe in recipes if fresh or not recipe.directory.exists()]
             if wanted:
-                _check_host(arch)
                 _build(wanted)
         _remove_unused()
     for recipe in recipes:

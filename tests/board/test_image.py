@@ -69,7 +69,7 @@ def trap(ended: Path) -> str:
 
 
 def make(recipe: Recipe, *, fresh: bool = False) -> None:
-    image.made(image._host_architecture(), [recipe], fresh=fresh)
+    image.made([recipe], fresh=fresh)
 
 
 class TestName:
@@ -151,7 +151,7 @@ class TestBuild:
         slow = Recipe("kernel-test-0123", shell(f"{trap(ended)} touch {up}; wait").build)
         failing = shell(f"until [ -e {up} ]; do sleep 0.1; done; exit 1")
         with pytest.raises(ImageError):
-            image.made(image._host_architecture(), [slow, failing])
+            image.made([slow, failing])
         assert ended.exists()
 
     def test_ends_when_the_run_is_killed(self, tmp_path: Path) -> None:
@@ -248,6 +248,14 @@ class TestHost:
         with pytest.raises(ImageError, match="sudo apt install mmdebstrap"):
             image.ensure()
         assert not list(cache.glob("*.partial"))
+
+    def test_that_only_builds_packages_needs_no_emulator(self, programs: Path) -> None:
+        stand_in(programs, "import pathlib, sys; pathlib.Path(sys.argv[-1]).touch()")
+        for name in ("mksquashfs", "qemu-img", image.EMULATORS["amd64"]):
+            (programs / name).unlink()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(image, "mirror", list)
+            assert image.build_root(["sample"]).name == "root.tar.gz"
 
     def test_that_does_not_run_the_architecture(self, programs: Path) -> None:
         stand_in(programs, "")

@@ -60,7 +60,7 @@ def test_boards_find_each_other_and_pair(first: VirtualBoard, second: VirtualBoa
     link = json.loads(first.hand.check(*invite))["link"]
     second.hand.check("myclerk", "pair", link, "--name", "neighbour", timeout=120)
     assert "gpio:" in second.hand.check("myclerk", "devices", "--board", "neighbour", timeout=120)
-    assert discovered(second.hand)[one]["paired_as"] == "neighbour"
+    assert discovered(second.hand)[one]["paired-as"] == "neighbour"
 
     first.hand.check("systemctl", "stop", "myclerk-agent", timeout=120)
     eventually(lambda: discovered(second.hand).keys() == {other}, seconds=300)
