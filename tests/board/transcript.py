@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import re
 import subprocess
@@ -16,7 +17,7 @@ import sys
 from myclerk_client import pair
 
 from .packages import built
-from .virtual_board import NAME, VirtualBoard, prepare, restored
+from .virtual_board import NAME, VirtualBoard, restored
 
 BEFORE = (
     "uname --kernel-release --machine",
@@ -51,9 +52,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m board.transcript", description=__doc__)
     parser.add_argument("--arch", choices=("amd64", "arm64"), default="arm64")
     options = parser.parse_args()
-    packages = built()
-    prepare(options.arch, systemd=True)
-    board = restored("systemd", state="systemd", arch=options.arch)
+    with contextlib.redirect_stdout(sys.stderr):  # what it says of its progress is no part of the transcript
+        packages = built()
+        board = restored("systemd", state="systemd", arch=options.arch)
     try:
         on_board(board, *BEFORE)
         for package in packages.values():
