@@ -21,7 +21,7 @@ SERVICE = "_myclerk._tcp.local."
 class FoundBoard:
     """A board as it announced itself. Nothing of it is proven: pairing and connecting check the fingerprint.
 
-    ``addresses`` are as text, those that need no interface named first; ``fingerprint`` has 28 characters.
+    ``addresses`` are as text, the most useful ones here first; ``fingerprint`` has 28 characters.
     """
 
     name: str
@@ -89,6 +89,21 @@ def _board(service: AsyncServiceInfo) -> FoundBoard | None:
     )
 
 
-def _usefulness(text: str) -> tuple[bool, int, str]:
+def _usefulness(text: str) -> tuple[bool, bool, int, str]:
+    """First what this machine reaches directly: other networks of the board's (containers, say) are of no use here."""
     address = ipaddress.ip_address(text.partition("%")[0])
-    return address.is_link_local, address.version, text
+    return address.is_link_local, not _is_neighbour(address), address.version, text
+
+
+def _is_neighbour(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether it is in a network of this machine, and is not this machine's own there."""
+    import ifaddr  # comes with zeroconf
+
+    near = False
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            own = ipaddress.ip_interface((ip.ip if isinstance(ip.ip, str) else ip.ip[0], ip.network_prefix))
+            if own.ip == address:
+                return False
+            near = near or address in own.network
+    return near

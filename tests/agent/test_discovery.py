@@ -6,10 +6,11 @@ import asyncio
 import socket
 import sys
 
+import ifaddr
 import pytest
 
 from myclerk_agent.discovery import Announcement
-from myclerk_client.discovery import FoundBoard, discover
+from myclerk_client.discovery import FoundBoard, _usefulness, discover
 from myclerk_protocol.status import LocalError
 
 FINGERPRINT = "MBVPKODE4E6YTGL4LZ6ZJGUQ6YY2"
@@ -75,3 +76,22 @@ def test_without_the_library_the_agent_serves_and_the_client_says_what_to_instal
             await discover(0.1)
 
     asyncio.run(main())
+
+
+def test_the_address_to_use_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that of a network for containers, which has the same addresses on many machines."""
+    own = [
+        ifaddr.Adapter(
+            "eth0", "eth0", [ifaddr.IP("192.168.1.5", 24, "eth0"), ifaddr.IP(("fe80::5", 0, 2), 64, "eth0")]
+        ),
+        ifaddr.Adapter("docker0", "docker0", [ifaddr.IP("172.17.0.1", 16, "docker0")]),
+    ]
+    monkeypatch.setattr(ifaddr, "get_adapters", lambda: own)
+    found = ["172.17.0.1", "10.8.0.3", "fe80::20%2", "2001:db8::20", "192.168.1.20"]
+    assert sorted(found, key=_usefulness) == [
+        "192.168.1.20",
+        "10.8.0.3",
+        "172.17.0.1",
+        "2001:db8::20",
+        "fe80::20%2",
+    ]

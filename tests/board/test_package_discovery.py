@@ -51,6 +51,7 @@ def test_boards_find_each_other_and_pair(first: VirtualBoard, second: VirtualBoa
     eventually(lambda: discovered(second.hand).keys() == {one, other}, seconds=300)
     eventually(lambda: discovered(first.hand).keys() == {one, other}, seconds=300)
     found = discovered(second.hand)
+    assert found[one]["addresses"][0] == "10.0.3.1", "what both can reach, before what each has of its own"
     assert {"10.0.3.1"} == {a for a in found[one]["addresses"] if a.startswith("10.0.3.")}
     assert {"10.0.3.2"} == {a for a in found[other]["addresses"] if a.startswith("10.0.3.")}
     assert found[one]["name"] != found[other]["name"]
