@@ -73,7 +73,7 @@ def on_board(board: VirtualBoard, *commands: str) -> None:
     """Commands of root on the board."""
     for command in commands:
         result = board.hand.call("run", argv=["sh", "-c", command], timeout=900)
-        said = (result["stdout"] + result["stderr"]).decode(errors="replace")
+        said = (result["stdout"] + result["stderr"]).decode(errors="replace").replace("\r\n", "\n")
         sys.stdout.write(f"root@board:~# {command}\n{NOISE.sub('', said)}")
         sys.stdout.flush()
 
