@@ -4,13 +4,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint check board board-test deb bench operations vectors clean
+.PHONY: run test test-on-boards test-elsewhere lint check board board-test deb bench operations vectors clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python tools/demo.py
 
+# What needs a virtual board, one machine after the other, and beside it everything else.
+ON_BOARDS := tests/board tests/test_bench.py tests/test_packages.py
+
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest
+	$(MAKE) --jobs=2 --keep-going --no-print-directory test-on-boards test-elsewhere
+
+test-on-boards: $(VENV)/test.stamp
+	$(BIN)/python -m pytest $(ON_BOARDS)
+
+test-elsewhere: $(VENV)/test.stamp
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(ON_BOARDS))
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

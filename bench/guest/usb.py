@@ -17,13 +17,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-
-import usb.core
-import usb.util
 
 from myclerk_client.usb.vhci import VirtualController
 
@@ -33,6 +30,7 @@ from ..measure import Metrics, Series, T, latencies, run
 from ..settings import Settings
 from .contest import ON_BOARD, SUBJECT
 from .peers import await_port, tunnels_through_ssh
+from .usbfs import BlockingDevice
 
 USBIP, SSH_USBIP = "usbip", "usbip through ssh -L"
 PLAIN = f"{SUBJECT}, no tricks"
@@ -50,7 +48,6 @@ SECONDS = 60.0
 MIB = 1 << 20
 DISK_MIB, FAR_MIB = 16, 4
 ROUND_TRIPS, FAR_ROUND_TRIPS = 400, 40
-BULK_OUT, BULK_IN = 0x01, 0x81
 
 Attach = Callable[[str], AbstractContextManager[str]]
 """Attaches the device of that name ("1-1") to this machine; the name that it has then."""
@@ -118,12 +115,9 @@ def _slice(attach: Attach, settings: Settings, *, is_far: bool) -> Mapping[str, 
             found[f"{case}, {READ}"] = _transferred(disk, block, total, os.preadv, os.O_RDONLY)
             found[f"{case}, {WRITE}"] = _transferred(disk, block, total, os.pwritev, os.O_WRONLY)
     with attach(_gadget(LOOP)) as local:
-        device = _device(local)
-        try:
-            found[CONTROL] = _repeated(partial(device.ctrl_transfer, 0x80, 0, 0, 0, 2), count)
-            found[BULK] = _repeated(partial(_there_and_back, device), count)
-        finally:
-            usb.util.dispose_resources(device)
+        with closing(BlockingDevice(DEVICES / local)) as device:
+            found[CONTROL] = _repeated(device.status, count)
+            found[BULK] = _repeated(device.there_and_back, count)
     return found
 
 
@@ -157,12 +151,6 @@ def _repeated(operation: Callable[[], object], count: int) -> Metrics:
         took.append(perf_counter() - start)
     elapsed = perf_counter() - begun
     return {**latencies(took, elapsed), CPU_EACH: max(_busy_seconds() - busy, 1e-6) / count * 1e6}
-
-
-def _there_and_back(device: usb.core.Device) -> None:
-    device.write(BULK_OUT, bytes(64), 5000)
-    if len(device.read(BULK_IN, 64, 5000)) != 64:
-        raise RuntimeError("the loopback device came short")
 
 
 def _busy_seconds() -> float:
@@ -271,20 +259,13 @@ def _disk(name: str) -> str:
 
     def node() -> str | None:
         for path in (DEVICES / name).glob("*/host*/target*/*/block/sd*"):
-            if int((path / "size").read_text()):
-                return f"/dev/{path.name}"
+            disk = f"/dev/{path.name}"
+            with suppress(OSError):  # the kernel is not yet done with it
+                os.close(os.open(disk, os.O_RDONLY))
+                return disk if int((path / "size").read_text()) else None
         return None
 
     return str(_eventually(node))
-
-
-def _device(name: str) -> usb.core.Device:
-    bus, address = (int((DEVICES / name / file).read_text()) for file in ("busnum", "devnum"))
-    device = usb.core.find(custom_match=lambda d: (d.bus, d.address) == (bus, address))
-    if device is None:
-        raise RuntimeError(f"libusb does not see {name}")
-    device.set_configuration()
-    return device
 
 
 def _eventually(function: Callable[[], T]) -> T:
