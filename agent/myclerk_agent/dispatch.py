@@ -298,8 +298,7 @@ class Dispatcher:
         holdings, handle = call.holdings, call.handle
         if holdings.released:
             raise Conflict("the session ended before this was done")
-        if handle is not None and handle not in holdings.handles.values():
-            raise holdings.taken(handle) or NotFound("the handle was closed meanwhile", key="handle")
+        _check_held(call)
         binding, resource = call.binding, call.resource
         if resource is None:
             return
@@ -350,6 +349,11 @@ class Dispatcher:
             stream.start()
 
     def _open_stream(self, call: Call, source: Stream) -> AgentStream:
+        try:
+            _check_held(call)
+        except OperationError:
+            source.close()
+            raise
         request = call.request
         stream = AgentStream(
             call.holdings.record,
@@ -425,6 +429,13 @@ def _parts(
         return handle.parts
     parts = binding.driver.parts_of(resource, fields) if binding.driver is not None else ()
     return parts or (resource,)
+
+
+def _check_held(call: Call) -> None:
+    """Raise NotFound, or Forbidden when a change of rules did it, if the handle of a call was closed meanwhile."""
+    handle, holdings = call.handle, call.holdings
+    if handle is not None and handle not in holdings.handles.values():
+        raise holdings.taken(handle) or NotFound("the handle was closed meanwhile", key="handle")
 
 
 def _held_by(handle: Handle) -> str:

@@ -262,6 +262,30 @@ def test_what_was_opened_while_its_right_was_taken_away_is_closed_again(run: Cal
     run(story)
 
 
+def test_a_stream_that_was_opened_while_its_handle_was_taken_away_is_closed_again(
+    run: Callable[[Story], None],
+) -> None:
+    async def story(bench: Bench) -> None:
+        session = bench.someone(("*", READ_WRITE))
+        session.now("LAMP_OPEN", resource="lamp:a")
+        (lamp,) = bench.driver.lamps
+        watched = lamp.watch()
+
+        async def opened_later() -> Any:
+            return watched
+
+        lamp.watch = opened_later  # type: ignore[method-assign,assignment]
+        watch = session.ask("LAMP_WATCH", handle=1, credit_to=5)
+        session.holdings.change_rights(bench.rights(("*", READ_WRITE), ("lamp:a", NONE)))
+        refused = await session.later(watch)
+        assert status(refused) == REFUSED
+        assert "taken away" in refused["message"]
+        assert session.holdings.streams == {}
+        assert watched.calls == ["close"]  # type: ignore[attr-defined]
+
+    run(story)
+
+
 def test_locks_fall_and_waiting_ends_where_the_right_is_gone(run: Callable[[Story], None]) -> None:
     async def story(bench: Bench) -> None:
         ann, bob = bench.someone(("*", READ_WRITE)), bench.someone(("*", READ_WRITE), name="Bob")
