@@ -16,7 +16,7 @@ test: $(VENV)/test.stamp
 	$(MAKE) --jobs=2 --keep-going --no-print-directory test-on-boards test-elsewhere
 
 test-on-boards: $(VENV)/test.stamp
-	$(BIN)/python -m pytest $(ON_BOARDS)
+	$(BIN)/python -m pytest -m "not long" $(ON_BOARDS)
 
 test-elsewhere: $(VENV)/test.stamp
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(ON_BOARDS))

@@ -18,7 +18,11 @@ from .packages import built, later
 from .test_package import main_pid
 from .virtual_board import NAME, VirtualBoard
 
-pytestmark = [pytest.mark.backend("virtual board: Debian package"), pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.backend("virtual board: Debian package"),
+    pytest.mark.timeout(900),
+    pytest.mark.long,
+]
 
 PATIENCE = 300.0
 """Seconds for what takes a Pi two or three."""
