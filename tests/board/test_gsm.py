@@ -285,6 +285,7 @@ def test_a_modem_that_hangs(hand: Hand, story: Run) -> None:
     story(tale)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("family", ["sim7600", "sim800", "ec25"])
 def test_no_message_is_lost_or_doubled_by_faults(hand: Hand, story: Run, family: str) -> None:

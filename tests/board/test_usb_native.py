@@ -175,6 +175,7 @@ def test_what_cannot_be_attached_says_why(desktop: Desktop, hand: Hand) -> None:
             assert words in ended["stderr"].decode()
 
 
+@pytest.mark.long
 def test_it_is_attached_again_whenever_it_is_back(desktop: Desktop, board: VirtualBoard, hand: Hand) -> None:
     process = desktop.start("usb", "attach", "--auto", "1d6b:0107", "--json")
     try:
