@@ -185,6 +185,8 @@ def test_a_power_failure_loses_neither_keys_nor_devices(packaged_board: VirtualB
 
     async def again() -> None:
         async with await board.connect(timeout=60) as client:
+            async with asyncio.timeout(PATIENCE):
+                await client.wait_for("gpio:LED")  # the bench is plugged in by a service of its own
             async with await client.gpio.request({"LED": True}):
                 assert board.hand.gpio_value(line="LED") == 1
 

@@ -11,7 +11,7 @@ import pytest
 from .capture_file import dissected, urbs
 from .hand import Hand
 from .test_usb_devices import pressed
-from .usb_desktop import Desktop, eventually
+from .usb_desktop import FIND, Desktop, eventually
 from .virtual_board import VirtualBoard
 
 pytestmark = [
@@ -21,12 +21,6 @@ pytestmark = [
 
 ISOCHRONOUS_TRANSFER, BULK_TRANSFER = 0, 3
 
-FIND = """
-import sys, usb.core
-def find():
-    return usb.core.find(custom_match=lambda d: d.bus == int(sys.argv[1]) and d.idProduct == int(sys.argv[2], 16))
-device = find()
-"""
 REQUESTS = (
     FIND
     + """
@@ -175,7 +169,6 @@ def test_what_cannot_be_attached_says_why(desktop: Desktop, hand: Hand) -> None:
             assert words in ended["stderr"].decode()
 
 
-@pytest.mark.long
 def test_it_is_attached_again_whenever_it_is_back(desktop: Desktop, board: VirtualBoard, hand: Hand) -> None:
     process = desktop.start("usb", "attach", "--auto", "1d6b:0107", "--json")
     try:

@@ -9,7 +9,7 @@ import pytest
 from .conftest import BoardFactory
 from .hand import Hand
 from .usb_bench import drivers
-from .usb_desktop import Desktop, eventually
+from .usb_desktop import FIND, Desktop, eventually
 from .virtual_board import VirtualBoard
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.backend("virtual board: the kernel of another machine")]
@@ -23,14 +23,8 @@ print("open", flush=True)  # what came before, pyserial has thrown away
 print(port.read(4), port.cd, flush=True)
 time.sleep(600)
 """
-_FIND = """
-import sys, usb.core
-def find():
-    return usb.core.find(custom_match=lambda d: d.bus == int(sys.argv[1]) and d.idProduct == int(sys.argv[2], 16))
-device = find()
-"""
 ISOCHRONOUS = (
-    _FIND
+    FIND
     + """
 device.set_configuration()
 device.set_interface_altsetting(0, 1)

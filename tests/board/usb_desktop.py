@@ -16,6 +16,13 @@ from .virtual_board import NAME, SITE, VirtualBoard
 HOME = "/run/desktop"
 STATUS = "/sys/devices/platform/vhci_hcd.0/status"
 FREE = "004"
+FIND = """
+import sys, usb.core
+def find():
+    return usb.core.find(custom_match=lambda d: d.bus == int(sys.argv[1]) and d.idProduct == int(sys.argv[2], 16))
+device = find()
+"""
+"""How programs on the desktop begin that take the bus and the product: pyusb's ``device``."""
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:

@@ -19,7 +19,7 @@ from myclerk_client.usb.attachment import Attachment, plugged_in
 from myclerk_client.usb.auto import Keeper
 from myclerk_client.usb.bridge import Tricks
 from myclerk_client.usb.plugged import Note, noted, notes
-from myclerk_protocol.status import Conflict, DeviceGone, Forbidden, LocalError, NotFound
+from myclerk_protocol.status import BadRequest, Conflict, DeviceGone, Forbidden, LocalError, NotFound
 
 
 class Controller:
@@ -214,6 +214,25 @@ def test_a_board_that_is_lost_is_awaited() -> None:
     assert first.closed
     assert second.closed
     assert third.closed
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_id_that_several_devices_have_for_a_while_ends_nothing_and_is_said_once() -> None:
+    several = BadRequest("several devices are usb:0403:6001")
+    board = Board(
+        [
+            ("device", FOUND),
+            ("attach", "device"),
+            ("device", several),
+            ("device", FOUND),
+            ("attach", several),
+            ("device", FOUND),
+            ("attach", "device"),
+        ]
+    )
+    said = kept([board], [DeviceGone("it was unplugged"), None])
+    assert said == ["it was unplugged", "several devices are usb:0403:6001"]
+    assert board.script == []
 
 
 @pytest.mark.usefixtures("quick")

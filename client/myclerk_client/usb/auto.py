@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from myclerk_protocol.status import (
+    BadRequest,
     Conflict,
     DeviceGone,
     InvalidSession,
@@ -47,6 +48,7 @@ class Keeper:
         self._use = use
         self._say = say
         self._pause = FIRST_RETRY
+        self._said = ""
 
     async def run(self, board: Board) -> None:
         """Until the device is not wanted any more. Raises what another attempt cannot overcome, as Forbidden."""
@@ -62,13 +64,17 @@ class Keeper:
     async def _on(self, board: Board) -> bool:
         """Whether it was not wanted any more. Raises when the board is lost."""
         while True:
-            entry = await self._await(board)
             try:
-                device = await board.usb.attach(entry)
+                device = await board.usb.attach(await self._await(board))
             except NOT_YET as error:
                 log.info("not yet: %s", error)
                 await self._rest()
                 continue
+            except BadRequest as error:  # several devices have that ID; there may be one of them left soon
+                self._say_once(str(error))
+                await self._rest()
+                continue
+            self._said = ""
             began = time.monotonic()
             ended = await self._use(board, device)
             if ended is None:
@@ -85,7 +91,7 @@ class Keeper:
         try:
             return str((await board.device(self._resource))["name"])
         except NotFound:
-            self._say(f"waiting for {self._resource}")
+            self._say_once(f"waiting for {self._resource}")
         return str((await board.wait_for(self._resource))["name"])
 
     async def _again(self) -> Board:
@@ -99,6 +105,12 @@ class Keeper:
             else:
                 self._pause = FIRST_RETRY
                 return board
+
+    def _say_once(self, sentence: str) -> None:
+        """Say why there is no device, unless that was said last."""
+        if sentence != self._said:
+            self._said = sentence
+            self._say(sentence)
 
     async def _rest(self) -> None:
         await asyncio.sleep(self._pause)
