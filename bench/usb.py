@@ -19,7 +19,9 @@ from .guest.usb import (
     CPU,
     CPU_EACH,
     FAR,
+    FAST,
     LOOP,
+    MIB,
     PLAIN,
     RATE,
     READ,
@@ -65,14 +67,16 @@ def measure(settings: Settings) -> Section:
 
 
 def _plug(board: VirtualBoard) -> None:
-    """The loopback device, in the keyboard's place."""
+    """The loopback device, in the keyboard's place, and a disk of nothing but zeros."""
     board.hand.usb_unplug(name="keyboard")
     board.hand.check("sh", "-c", GADGET)
+    zeros = {"node-name": "zeros", "size": 64 * MIB, "read-zeroes": True}
+    board.machine.qmp("blockdev-add", driver="null-co", **zeros)
+    board.hand.qemu_plug("usb-storage", "disk", drive="zeros")
 
 
 def _judge(section: Section, placement: str, cases: Mapping[str, Series]) -> None:
-    for way in (READ, WRITE):
-        case = f"{BIG}, {way}"
+    for case in (f"{disk}, {way}" for disk in (BIG, FAST) for way in (READ, WRITE)):
         for where, factor in {"": 1, FAR: 2}.items():
             share = _share(cases.get(case + where, {}), USBIP, RATE)
             promise = f"{case}{where}: at least {factor} times {USBIP}"

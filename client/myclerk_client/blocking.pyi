@@ -1471,12 +1471,15 @@ class UsbDevice:
         short_not_ok: bool = False,
         zero_packet: bool = False,
         continued: bool = False,
+        lazy: bool = False,
         timeout: float | None = None,
     ) -> UsbTransfer:
         """Send a bulk URB of any length: ``data`` to the device, or that many bytes from it.
 
         ``short_not_ok``: fewer bytes are the error EREMOTEIO. ``zero_packet``: end what fills its last packet with an
         empty one. ``continued``: it is done only if the transfer before it on this endpoint was transferred in full.
+        ``lazy``: the end of one that is sent in full may be told with that of another transfer, or when it is
+        cancelled; until then it counts as under way.
         """
 
     def submit_interrupt(

@@ -222,10 +222,17 @@ def test_debians_own_client_attaches_from_the_server(desktop: Desktop, hand: Han
 
 def attached_port(desktop: Desktop) -> str | None:
     """The port in which `usbip` has put something."""
-    lines = desktop.hand.check("usbip", "port").splitlines()
+    listed = eventually(lambda: usbip_ports(desktop.hand))
+    lines = listed.splitlines()
     ports = [line.split()[1].rstrip(":") for line in lines if line.startswith("Port")]
     remote = [line for line in lines if "usbip://127.0.0.1" in line]
     return ports[-1] if remote else None
+
+
+def usbip_ports(hand: Hand) -> str | None:
+    """What `usbip port` says; None when it gives up, as it does when a device leaves while it looks."""
+    ended = hand.run(argv=["usbip", "port"])
+    return str(ended["stdout"].decode()) or "none" if ended["code"] == 0 else None
 
 
 def test_nobody_else_is_served_unasked(desktop: Desktop, hand: Hand) -> None:

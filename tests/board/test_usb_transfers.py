@@ -144,6 +144,25 @@ def test_what_continues_a_short_transfer_is_not_done(board: VirtualBoard, lab_re
     asyncio.run(main())
 
 
+def test_a_lazy_answer_comes_with_another_one(board: VirtualBoard, lab_resource: str) -> None:
+    async def main() -> None:
+        async with loopback(board, lab_resource) as (device, into, out), asyncio.timeout(30):
+            lazy = device.submit_bulk(out, b"first", lazy=True)
+            assert await device.read(into, 512) == b"first"
+            assert await lazy == UrbResult(b"", 5)
+            lazy = device.submit_bulk(out, b"second", lazy=True)
+            await asyncio.sleep(0.5)
+            assert not lazy.done()
+            lazy.cancel()
+            assert await lazy == UrbResult(b"", 6)  # it was done before
+            assert await device.read(into, 512) == b"second"
+            many = [device.submit_bulk(out, b"", lazy=True) for _ in range(17)]
+            await many[0]  # so many do not wait
+            assert all(transfer.done() for transfer in many)
+
+    asyncio.run(main())
+
+
 def test_a_transfer_of_megabytes_ends_where_the_device_ends_it(
     board: VirtualBoard, lab_resource: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 from collections.abc import Awaitable, Callable
 
@@ -14,7 +15,7 @@ from myclerk_client.usb.bridge import Bridge, Switch, Tricks
 from myclerk_protocol.status import BadRequest, DeviceGone, HardwareError, MalformedMessage, TooMany
 
 PLAIN = Tricks.parse(["off"])
-ECONNRESET, EPIPE, EREMOTEIO, EINVAL, ENOENT, EPROTO = -104, -32, -121, -22, -2, -71
+ECONNRESET, EPIPE, EREMOTEIO, EINVAL, ENOENT, EPROTO, ESHUTDOWN = -104, -32, -121, -22, -2, -71, -108
 
 Story = Callable[[Host, FakeDevice, Bridge], Awaitable[None]]
 
@@ -375,7 +376,25 @@ def test_a_device_that_is_gone_is_pulled_out_here() -> None:
         for transfer in device.transfers:
             transfer.fail(DeviceGone("it was unplugged"))
         assert isinstance(await bridge.ended, DeviceGone)
+        ended = {(await host.answer()).status, (await host.answer()).status}
+        assert ended == {ESHUTDOWN}
         assert await host.hung_up()
+
+    told(story)
+
+
+def test_a_device_that_is_given_up_leaves_no_urb_without_an_answer() -> None:
+    async def story(host: Host, device: FakeDevice, bridge: Bridge) -> None:
+        waiting = host.submit(0x81, length=4)
+        await submitted(device, 1)
+        bridge.give_up()
+        answer = await host.answer()
+        assert (answer.seqnum, answer.status) == (waiting, ESHUTDOWN)
+        late = host.submit(0x83, length=4)
+        answer = await host.answer()
+        assert (answer.seqnum, answer.status) == (late, ESHUTDOWN)
+        device.transfers[0].finish(b"late")
+        assert len(device.transfers) == 1
 
     told(story)
 
@@ -387,6 +406,28 @@ def test_a_host_that_hangs_up_ends_the_bridge() -> None:
         host.close()
         assert await bridge.ended is None
         device.transfers[0].finish(b"late")
+
+    told(story)
+
+
+def test_an_answer_behind_the_end_leaves_the_next_connection_alone() -> None:
+    async def story(host: Host, device: FakeDevice, bridge: Bridge) -> None:
+        host.submit(0x81, length=4)
+        await submitted(device, 1)
+        transport = bridge._transport
+        assert transport is not None
+        number = transport.get_extra_info("socket").fileno()
+        transport.abort()
+        device.transfers[0].finish(b"late")
+        assert await bridge.ended is None
+        ends = socket.socketpair()
+        next_one, other = sorted(ends, key=lambda end: end.fileno() != number)
+        assert next_one.fileno() == number
+        with next_one, other:
+            reader, writer = await asyncio.open_connection(sock=next_one)
+            other.send(b"x")
+            assert await asyncio.wait_for(reader.read(1), 5) == b"x"
+            writer.close()
 
     told(story)
 

@@ -87,6 +87,7 @@ async def _plug(
 async def _unplug(attachment: Attachment, controller: VirtualController) -> None:
     """Have the kernel let go first, so that it sees a device pulled out and no broken connection."""
     if not attachment.bridge.ended.done():
+        attachment.bridge.give_up()
         with suppress(MyClerkError, OSError, TimeoutError):
             controller.detach(attachment.port)
             async with asyncio.timeout(UNPLUG):

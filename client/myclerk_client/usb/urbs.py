@@ -55,12 +55,15 @@ class Urbs(Held):
         short_not_ok: bool = False,
         zero_packet: bool = False,
         continued: bool = False,
+        lazy: bool = False,
         timeout: float | None = None,
     ) -> UsbTransfer:
         """Send a bulk URB of any length: ``data`` to the device, or that many bytes from it.
 
         ``short_not_ok``: fewer bytes are the error EREMOTEIO. ``zero_packet``: end what fills its last packet with an
         empty one. ``continued``: it is done only if the transfer before it on this endpoint was transferred in full.
+        ``lazy``: the end of one that is sent in full may be told with that of another transfer, or when it is
+        cancelled; until then it counts as under way.
         """
         size = data if isinstance(data, int) else len(data)
         pieces = []
@@ -73,6 +76,7 @@ class Urbs(Held):
             else:
                 fields["data"] = data if size <= PIECE else data[start : start + PIECE]
                 fields["zero_packet"] = (zero_packet and last) or None
+                fields["lazy"] = lazy or None
             fields["continued"] = continued or start > 0 or None
             pieces.append(self._submit("USB_BULK_TRANSFER", fields))
         return pieces[0] if len(pieces) == 1 else SplitTransfer(pieces, short_ok=not short_not_ok)

@@ -28,6 +28,8 @@ Answer = Mapping[str, Any]
 
 MOST_ISOCHRONOUS = 512 << 10
 """Bytes of one isochronous transfer, so that the answer fits into a message."""
+MOST_UNANSWERED = 16
+"""Transfers that were done and whose answers wait for that of another one; their requests are in memory so long."""
 DIRECT = 0xE0
 """All bits of a request type but the recipient."""
 CLEAR_FEATURE, SET_ADDRESS, SET_CONFIGURATION, SET_INTERFACE = 1, 5, 9, 11
@@ -61,6 +63,7 @@ class AttachedDevice(Handle):
         self._claims = claims
         self._engine: Engine | None = None
         self._returning: asyncio.Future[None] | None = None
+        self._unanswered: list[tuple[asyncio.Future[Answer], Transfer]] = []
         self.given_back = threading.Event()
         """Set when the board's drivers have it again."""
 
@@ -79,6 +82,7 @@ class AttachedDevice(Handle):
         """Cancel all transfers and give the interfaces back, on a thread. Idempotent."""
         if self._returning is None:
             self._returning = self.engine.close(self._give_back)
+            self._answer_unanswered()
 
     @property
     def is_closing(self) -> bool:
@@ -124,10 +128,14 @@ class AttachedDevice(Handle):
         short_not_ok: bool = False,
         zero_packet: bool = False,
         continued: bool = False,
+        lazy: bool = False,
         tag: int | None = None,
         timeout: float | None = None,
     ) -> Awaitable[Answer]:
-        """A bulk transfer of up to 512 KiB. Raises BadRequest for an endpoint that cannot do it."""
+        """A bulk transfer of up to 512 KiB. Raises BadRequest for an endpoint that cannot do it.
+
+        ``lazy``: the answer to one that was sent in full may wait for another one, which spares a message.
+        """
         data = self._checked(endpoint, "bulk", data, length)
         flags = (Flag.SHORT_NOT_OK if short_not_ok else 0) | (Flag.ZERO_PACKET if zero_packet else 0)
         return self._send(
@@ -140,7 +148,8 @@ class AttachedDevice(Handle):
                 continued=continued,
                 tag=tag,
                 timeout=timeout,
-            )
+            ),
+            lazy=lazy and data is not None,
         )
 
     @serves("USB_INTERRUPT_TRANSFER", access=Access.READ_WRITE)
@@ -221,6 +230,7 @@ class AttachedDevice(Handle):
             raise BadRequest("either `endpoint` or `cancel` is needed", key="endpoint")
         if cancel is not None:
             self.engine.cancel(cancel)
+            self._answer_unanswered()
         if endpoint is None:
             return None
         self._endpoint(endpoint)
@@ -235,10 +245,23 @@ class AttachedDevice(Handle):
 
     # -- helpers -------------------------------------------------------------------------------------------
 
-    def _send(self, transfer: Transfer) -> Awaitable[Answer]:
+    def _send(self, transfer: Transfer, *, lazy: bool = False) -> Awaitable[Answer]:
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self.engine.submit(transfer, partial(_settle, future))
+        self.engine.submit(transfer, partial(self._done, future, lazy))
         return future
+
+    def _done(self, future: asyncio.Future[Answer], lazy: bool, transfer: Transfer) -> None:
+        if lazy and transfer.is_complete and len(self._unanswered) < MOST_UNANSWERED:
+            self._unanswered.append((future, transfer))
+            return
+        if self._unanswered:
+            self._answer_unanswered()
+        _settle(future, transfer)
+
+    def _answer_unanswered(self) -> None:
+        unanswered, self._unanswered = self._unanswered, []
+        for future, transfer in unanswered:
+            _settle(future, transfer)
 
     def _slowly(self, doing: str, function: Callable[[], None]) -> Awaitable[None]:
         """A slow call, in its place in the order of the transfers."""

@@ -60,6 +60,7 @@ class Bridge(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._urbs: dict[int, tuple[Submit, Pipe]] = {}
         self._unlinks: dict[int, Unlink] = {}
+        self._is_over = False
         self._descriptors = parse(device.descriptors)
         self._control = ControlPipe(self, device, self, descriptors=tricks.descriptors is not Switch.OFF)
         self._pipes: dict[int, Pipe] = {}
@@ -98,7 +99,7 @@ class Bridge(asyncio.Protocol):
     async def close(self) -> None:
         """Hang up; what the host takes for sent goes to the board, if that is soon. Idempotent."""
         is_lost = self.ended.done() and self.ended.result() is not None
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.abort()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0 if is_lost else DRAIN):
@@ -114,6 +115,9 @@ class Bridge(asyncio.Protocol):
             raise MalformedMessage(f"USB/IP: sequence number {urb.seqnum} is used twice")
         if self._monitor is not None:
             self._monitor.submitted(urb)
+        if self._is_over:
+            self._refuse(urb, "ESHUTDOWN")
+            return
         pipe = self._pipe(urb.address)
         if pipe is None:
             self._refuse(urb, "ENOENT")
@@ -154,12 +158,23 @@ class Bridge(asyncio.Protocol):
         """The device is gone, or the board, or the host makes no sense: for the host that is a device pulled out."""
         if not self.ended.done():
             log.debug("%s: %s", self.device.resource, error)
+            self.give_up()
             self.ended.set_result(error)
             if self._transport is not None:
-                self._transport.abort()
+                self._transport.close()
+
+    def give_up(self) -> None:
+        """End all URBs as those of a device that was pulled out, and those that still come.
+
+        A kernel that is left without answers waits for its control requests, 5 s each, and keeps the port meanwhile.
+        """
+        self._is_over = True
+        for urb, _ in list(self._urbs.values()):
+            self.answer(urb, UrbResult(errno="ESHUTDOWN"))
 
     def _write(self, pieces: list[bytes]) -> None:
-        if self._transport is not None:
+        # asyncio's own loop, told to write behind a close, would watch whatever has the descriptor's number next
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.writelines(pieces)
 
     # -- pipes ---------------------------------------------------------------------------------------------

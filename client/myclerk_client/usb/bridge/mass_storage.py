@@ -261,7 +261,11 @@ class Writes(Pipe):
     def _send(self, urb: Submit, *, early: bool, is_data: bool) -> None:
         """``is_data``: only if what goes before it, the command above all, was transferred."""
         transfer = self._device.submit_bulk(
-            self._address, urb.data, zero_packet=bool(urb.flags & ZERO_PACKET), continued=is_data
+            self._address,
+            urb.data,
+            zero_packet=bool(urb.flags & ZERO_PACKET),
+            continued=is_data,
+            lazy=early,  # the status, or the host's giving up, comes behind it
         )
         self._under_way[transfer] = None if early else urb
         if early:
