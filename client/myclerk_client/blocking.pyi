@@ -1471,6 +1471,7 @@ class UsbDevice:
         short_not_ok: bool = False,
         zero_packet: bool = False,
         continued: bool = False,
+        after: bool = False,
         lazy: bool = False,
         timeout: float | None = None,
     ) -> UsbTransfer:
@@ -1478,8 +1479,8 @@ class UsbDevice:
 
         ``short_not_ok``: fewer bytes are the error EREMOTEIO. ``zero_packet``: end what fills its last packet with an
         empty one. ``continued``: it is done only if the transfer before it on this endpoint was transferred in full.
-        ``lazy``: the end of one that is sent in full may be told with that of another transfer, or when it is
-        cancelled; until then it counts as under way.
+        ``after``: it begins when that one has ended, and is cancelled if that ended badly. ``lazy``: the end of one
+        that is sent in full may be told with that of another transfer, or when it is cancelled.
         """
 
     def submit_interrupt(

@@ -222,8 +222,8 @@ def test_debians_own_client_attaches_from_the_server(desktop: Desktop, hand: Han
 
 def attached_port(desktop: Desktop) -> str | None:
     """The port in which `usbip` has put something."""
-    listed = eventually(lambda: usbip_ports(desktop.hand))
-    lines = listed.splitlines()
+    said = eventually(lambda: usbip_ports(desktop.hand))
+    lines = said.splitlines()
     ports = [line.split()[1].rstrip(":") for line in lines if line.startswith("Port")]
     remote = [line for line in lines if "usbip://127.0.0.1" in line]
     return ports[-1] if remote else None

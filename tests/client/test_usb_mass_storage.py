@@ -141,6 +141,28 @@ def test_a_command_that_does_not_reach_the_device_fails_the_transfer_behind_it()
     disk(story)
 
 
+def test_the_status_waits_at_the_board_until_the_data_is_there() -> None:
+    async def story(host: Host, device: FakeDevice, bridge: Bridge) -> None:
+        host.submit(OUT, data=cbw(512, is_in=True))
+        await host.answer()
+        command, data, status = device.transfers
+        assert not data.fields.get("after")
+        assert status.fields["after"]
+        waiting = host.submit(IN, length=512)
+        assert await host.silent()
+        command.finish()
+        data.finish(errno="EPIPE")
+        status.finish(errno="ECONNRESET")  # so the board does behind what failed
+        answer = await host.answer()
+        assert (answer.seqnum, answer.status) == (waiting, EPIPE)
+        host.submit(IN, length=13)
+        assert await host.silent()
+        device.transfers[-1].finish(CSW)
+        assert (await host.answer()).data == CSW
+
+    disk(story)
+
+
 def test_a_stall_while_writing_is_cleared_here_and_told_by_the_status() -> None:
     async def story(host: Host, device: FakeDevice, bridge: Bridge) -> None:
         host.submit(OUT, data=cbw(1024, is_in=False))

@@ -114,6 +114,12 @@ class ModelDisk(FakeDevice):
             if self._refusing:
                 queue.popleft().finish(errno="ECONNRESET")
                 return True
+        if queue[0].fields.get("after"):
+            before = [t for t in self.transfers if t.endpoint == endpoint]
+            before = before[: before.index(queue[0])]
+            if before and before[-1].done() and before[-1].result().errno not in (None, "EREMOTEIO"):
+                queue.popleft().finish(errno="ECONNRESET")
+                return True
         if endpoint in self._halted:
             self._refusing = self._refusing or endpoint == OUT
             queue.popleft().finish(errno="EPIPE")

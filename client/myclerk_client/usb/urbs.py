@@ -55,6 +55,7 @@ class Urbs(Held):
         short_not_ok: bool = False,
         zero_packet: bool = False,
         continued: bool = False,
+        after: bool = False,
         lazy: bool = False,
         timeout: float | None = None,
     ) -> UsbTransfer:
@@ -62,8 +63,8 @@ class Urbs(Held):
 
         ``short_not_ok``: fewer bytes are the error EREMOTEIO. ``zero_packet``: end what fills its last packet with an
         empty one. ``continued``: it is done only if the transfer before it on this endpoint was transferred in full.
-        ``lazy``: the end of one that is sent in full may be told with that of another transfer, or when it is
-        cancelled; until then it counts as under way.
+        ``after``: it begins when that one has ended, and is cancelled if that ended badly. ``lazy``: the end of one
+        that is sent in full may be told with that of another transfer, or when it is cancelled.
         """
         size = data if isinstance(data, int) else len(data)
         pieces = []
@@ -77,6 +78,7 @@ class Urbs(Held):
                 fields["data"] = data if size <= PIECE else data[start : start + PIECE]
                 fields["zero_packet"] = (zero_packet and last) or None
                 fields["lazy"] = lazy or None
+            fields["after"] = (after and not start) or None
             fields["continued"] = continued or start > 0 or None
             pieces.append(self._submit("USB_BULK_TRANSFER", fields))
         return pieces[0] if len(pieces) == 1 else SplitTransfer(pieces, short_ok=not short_not_ok)

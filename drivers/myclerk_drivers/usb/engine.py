@@ -178,11 +178,13 @@ class Engine:
             transfer = waiting[0]
             before = endpoint.last
             if not transfer.finished:
-                if transfer.continued and before is not None and not transfer.pieces:
-                    if before.finished and not before.is_complete:
+                if before is not None and not transfer.pieces:
+                    if before.finished and transfer.is_void_behind(before):
                         transfer.cancelled = CANCELLED
                         self._finish(transfer)
-                    elif not before.finished and not self._continuation:
+                    elif not before.finished and (
+                        transfer.after or (transfer.continued and not self._continuation)
+                    ):
                         return  # _finish of the one before comes back here
                 if not transfer.finished and not self._submit_pieces(transfer):
                     return

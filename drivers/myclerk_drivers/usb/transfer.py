@@ -57,8 +57,9 @@ class Transfer:
     """
 
     __slots__ = (
-        "cancelled", "continued", "done", "endpoint", "errno", "error", "finished", "flags", "in_kernel", "kind",
-        "outgoing", "over", "pieces", "received", "size", "submitted", "tag", "timeout", "timer", "transferred",
+        "after", "cancelled", "continued", "done", "endpoint", "errno", "error", "finished", "flags", "in_kernel",
+        "kind", "outgoing", "over", "pieces", "received", "size", "submitted", "tag", "timeout", "timer",
+        "transferred",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +71,7 @@ class Transfer:
         length: int = 0,
         flags: int = 0,
         continued: bool = False,
+        after: bool = False,
         tag: int | None = None,
         timeout: float | None = None,
     ) -> None:
@@ -80,6 +82,7 @@ class Transfer:
         self.size = length if data is None else len(data)
         self.flags = flags
         self.continued = continued
+        self.after = after
         self.tag = tag
         self.timeout = timeout
         self.timer: Timer | None = None
@@ -98,6 +101,12 @@ class Transfer:
     def is_complete(self) -> bool:
         """Whether everything was transferred."""
         return self.finished and self.errno is None and self.error is None and self.transferred == self.size
+
+    def is_void_behind(self, before: Transfer) -> bool:
+        """Whether this is not to be done because of how the one before it on the endpoint has ended."""
+        if self.continued and not before.is_complete:
+            return True
+        return self.after and (before.errno is not None or before.error is not None)
 
     def new_urb(self) -> Urb:
         """A URB with what does not depend on the piece."""

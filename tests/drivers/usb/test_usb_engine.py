@@ -102,6 +102,29 @@ def test_without_scatter_gather_a_transfer_goes_in_pieces(run: Run) -> None:
     run(main())
 
 
+def test_what_comes_after_a_transfer_begins_when_that_has_ended_well(run: Run) -> None:
+    async def main() -> None:
+        bench = Bench()
+        first, second, third = bench.read(512), bench.read(13, after=True), bench.read(8)
+        assert [urb.length for urb in bench.usbfs.pending] == [512]
+        bench.usbfs.answer(b"short")
+        assert (await first)["data"] == b"short"
+        assert [urb.length for urb in bench.usbfs.pending] == [13, 8]
+        bench.usbfs.answer(b"status")
+        bench.usbfs.answer(b"more")
+        assert (await second)["data"] == b"status"
+        assert (await third)["data"] == b"more"
+
+        first, second = bench.read(512), bench.read(13, after=True)
+        bench.usbfs.answer(status=errno.EPIPE)
+        assert (await first)["errno"] == "EPIPE"
+        assert await second == {"data": b"", "transferred": 0, "errno": "ECONNRESET"}
+        assert bench.usbfs.pending == []
+        await bench.close()
+
+    run(main())
+
+
 @pytest.mark.parametrize("capabilities", [ALL, NO_CONTINUATION])
 def test_what_continues_a_transfer_is_done_behind_a_whole_one_only(
     run: Run, capabilities: Capability
