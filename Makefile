@@ -36,7 +36,7 @@ board: $(VENV)/test.stamp
 	cd tests && ../$(BIN)/python -m board --arch $(ARCH)
 
 board-test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest tests/board --board-arch $(ARCH)
+	$(BIN)/python -m pytest $(ON_BOARDS) --board-arch $(ARCH)
 
 # The Debian packages, into dist/ (docs/install.md). Needs mmdebstrap, and nothing of Python but itself.
 deb:

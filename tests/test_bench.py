@@ -146,6 +146,23 @@ def test_buses_stand_beside_their_libraries_and_peers(tmp_path: Path) -> None:
     assert len(peers) + len(section["missing"]) == 2
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(bool(image.missing()), reason="the virtual board needs packages that are not installed")
+def test_usb_stands_beside_the_kernels_own(tmp_path: Path) -> None:
+    section, _ = measured("usb", tmp_path, timeout=860)
+    check_numbers(section)
+    near = {"on the board itself", "myclerk", "myclerk, no tricks", "usbip", "usbip through ssh -L"}
+    disks = ("disk, 1 MiB blocks", "disk, 64 KiB blocks", "USB 3 disk, 1 MiB blocks")
+    for case in (
+        "control request",
+        "64 bytes there and back",
+        *(f"{d}, {w}" for d in disks for w in ("read", "written")),
+    ):
+        assert contestants(section, case) == near
+        assert contestants(section, f"{case}, 5 ms each way") == {"myclerk", "myclerk, no tricks", "usbip"}
+
+
 def test_an_unknown_kind_is_refused() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "bench", "colours"], cwd=ROOT, capture_output=True, text=True, timeout=60

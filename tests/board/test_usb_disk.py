@@ -119,7 +119,6 @@ def attached(world: World) -> Iterator[Attached]:
         yield attached
 
 
-@pytest.mark.long
 def test_64_mib_are_written_and_read_back(world: World, attached: Attached) -> None:
     partition = world.desktop.node(attached.local, "block/sd?/sd?1")
     assert int(world.shell(f"cat /sys/class/block/{partition}/size")) * SECTOR == PARTITION_SIZE
@@ -177,6 +176,7 @@ def test_a_disk_that_is_pulled_in_mid_copy_is_gone_at_once(world: World) -> None
         world.plug()
 
 
+@pytest.mark.long
 def test_a_connection_that_does_not_come_back_fails_cleanly(world: World) -> None:
     process = world.desktop.start("usb", "attach", DISK, "--json")
     port = eventually(lambda: world.desktop.lines(process, "port"))[0]["port"]

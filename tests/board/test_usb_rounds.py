@@ -11,7 +11,11 @@ from .hand import Hand
 from .usb_desktop import HOME, Desktop
 from .virtual_board import NAME, VirtualBoard
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.backend("virtual board: usbhid on both sides")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(900),
+    pytest.mark.backend("virtual board: usbhid on both sides"),
+]
 
 ROUNDS = 100
 PROGRAM = """
