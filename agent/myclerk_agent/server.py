@@ -12,6 +12,7 @@ import struct
 from pathlib import Path
 
 from myclerk_protocol.local import LocalAgentSession
+from myclerk_protocol.seal import aes_is_faster
 from myclerk_protocol.status import LocalError
 
 from . import drivers, preconfigured
@@ -105,7 +106,7 @@ class Server:
             store,
             audit,
             classes,
-            aes=has_aes_instructions(),
+            aes=has_aes_instructions() and aes_is_faster(),
             assertion=keys.assertion,
         )
         for driver in drivers.start(classes, config, asyncio.get_running_loop()):

@@ -14,6 +14,7 @@ from myclerk_protocol.exchange import Mode
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.local import LocalClientSession
 from myclerk_protocol.operations import Operation
+from myclerk_protocol.seal import aes_is_faster
 
 from .access import Access
 from .batch import Batch
@@ -217,7 +218,8 @@ def network_link(
         await asyncio.get_running_loop().create_connection(factory, known.host, known.port)
 
     def make_session(state: ClientState) -> ClientSession:
-        return ClientSession(SYSTEM, agent, state, policy or Policy(aes=has_aes_instructions()), mode)
+        aes = has_aes_instructions() and aes_is_faster()
+        return ClientSession(SYSTEM, agent, state, policy or Policy(aes=aes), mode)
 
     return Link(connect, make_session, reconnect=reconnect, on_registered=agent.registered)
 

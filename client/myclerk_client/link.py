@@ -200,6 +200,11 @@ class Link:
         self._streams.pop(request_id, None)
         self._state.streams.pop(request_id, None)
 
+    def flush(self) -> None:
+        """Send what waits now, not when this turn of the event loop is over."""
+        if self._wire is not None:
+            self._wire.flush()
+
     def drop_connection(self) -> None:
         """Cut the transport, as a network failure would; the session will be resumed."""
         if self._wire is not None:

@@ -23,7 +23,7 @@ from myclerk_client import (
 )
 from myclerk_client.link import Link
 
-PIECE = 512 << 10
+PIECE = 128 << 10
 INFO = {
     "name": "usb:1-1",
     "configuration": 1,
@@ -61,6 +61,9 @@ class FakeLink:
         future = future or self.loop.create_future()
         self.requests.append(Request(name, dict(fields), future))
         return future, None
+
+    def flush(self) -> None:
+        """What was sent is here already."""
 
     async def request(self, name: str, fields: Mapping[str, Any], **_: Any) -> dict[str, Any]:
         answer: dict[str, Any] = await self.send(name, fields)[0]
@@ -110,7 +113,7 @@ def test_a_large_urb_goes_in_pieces_that_continue_each_other() -> None:
     async def main() -> None:
         link = FakeLink()
         device = device_on(link)
-        data = bytes(range(256)) * 5000
+        data = bytes(range(256)) * 1250
         out = device.submit_bulk(0x02, data, zero_packet=True)
         pieces = link.take(*["USB_BULK_TRANSFER"] * 3)
         assert b"".join(piece.fields["data"] for piece in pieces) == data
@@ -180,10 +183,10 @@ def test_reads_and_writes_of_any_length_are_sent_ahead_in_runs() -> None:
     async def main() -> None:
         link = FakeLink()
         device = device_on(link)
-        data = bytes(6 * 2 * PIECE + 1)
+        data = bytes(18 * 2 * PIECE + 1)
         writing = asyncio.create_task(device.write(0x02, data))
         await soon()
-        sent = link.take(*["USB_BULK_TRANSFER"] * 8)  # four runs of two pieces
+        sent = link.take(*["USB_BULK_TRANSFER"] * 32)  # sixteen runs of two pieces
         for number, piece in enumerate(sent):
             assert piece.fields.get("continued") == (True if number else None)
             piece.answer(transferred=PIECE)
@@ -193,9 +196,9 @@ def test_reads_and_writes_of_any_length_are_sent_ahead_in_runs() -> None:
             piece.answer(transferred=len(piece.fields["data"]))
         assert await writing == len(data)
 
-        reading = asyncio.create_task(device.read(0x81, 10 * 2 * PIECE))
+        reading = asyncio.create_task(device.read(0x81, 20 * 2 * PIECE))
         await soon()
-        asked = link.take(*["USB_BULK_TRANSFER"] * 8)
+        asked = link.take(*["USB_BULK_TRANSFER"] * 32)
         asked[0].answer(data=bytes(PIECE), transferred=PIECE)
         asked[1].answer(data=b"the end", transferred=7, errno="EREMOTEIO")
         for piece in asked[2:]:

@@ -13,8 +13,9 @@ from ..held import Held
 from ..link import Link
 from .transfers import SingleTransfer, SplitTransfer, UsbTransfer, failed
 
-PIECE = 512 << 10
-"""Bytes of one USB_BULK_TRANSFER; a longer transfer is sent in pieces of this size."""
+PIECE = 128 << 10
+"""Bytes of one USB_BULK_TRANSFER; a longer transfer is sent in pieces of this size, so that one end seals a piece
+while the other opens the one before."""
 MOST_CANCELS = 1024
 
 
@@ -81,6 +82,8 @@ class Urbs(Held):
             fields["after"] = (after and not start) or None
             fields["continued"] = continued or start > 0 or None
             pieces.append(self._submit("USB_BULK_TRANSFER", fields))
+            if not last and not isinstance(data, int):
+                self._link.flush()
         return pieces[0] if len(pieces) == 1 else SplitTransfer(pieces, short_ok=not short_not_ok)
 
     def submit_interrupt(
