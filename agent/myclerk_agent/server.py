@@ -12,7 +12,6 @@ import struct
 from pathlib import Path
 
 from myclerk_protocol.local import LocalAgentSession
-from myclerk_protocol.seal import aes_is_faster
 from myclerk_protocol.status import LocalError
 
 from . import drivers, preconfigured
@@ -22,7 +21,7 @@ from .config import Config
 from .connection import Connection
 from .discovery import Announcement
 from .enrolment import Enrolment
-from .environment import SYSTEM, has_aes_instructions
+from .environment import SYSTEM, prefers_aes
 from .keys import load_keys
 from .service import Service
 from .state import DATABASE, StateError, prepare_directory
@@ -106,7 +105,7 @@ class Server:
             store,
             audit,
             classes,
-            aes=has_aes_instructions() and aes_is_faster(),
+            aes=prefers_aes(),
             assertion=keys.assertion,
         )
         for driver in drivers.start(classes, config, asyncio.get_running_loop()):

@@ -14,14 +14,13 @@ from myclerk_protocol.exchange import Mode
 from myclerk_protocol.handshake import Policy
 from myclerk_protocol.local import LocalClientSession
 from myclerk_protocol.operations import Operation
-from myclerk_protocol.seal import aes_is_faster
 
 from .access import Access
 from .batch import Batch
 from .can import CanInterfaces
 from .clients import Clients
 from .devices import DeviceEvents, wait_for
-from .environment import SYSTEM, has_aes_instructions
+from .environment import SYSTEM, prefers_aes
 from .errors import NotPaired
 from .gpio import Gpio
 from .gsm import GsmModems
@@ -218,8 +217,7 @@ def network_link(
         await asyncio.get_running_loop().create_connection(factory, known.host, known.port)
 
     def make_session(state: ClientState) -> ClientSession:
-        aes = has_aes_instructions() and aes_is_faster()
-        return ClientSession(SYSTEM, agent, state, policy or Policy(aes=aes), mode)
+        return ClientSession(SYSTEM, agent, state, policy or Policy(aes=prefers_aes()), mode)
 
     return Link(connect, make_session, reconnect=reconnect, on_registered=agent.registered)
 

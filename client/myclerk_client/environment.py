@@ -8,12 +8,18 @@ from functools import cache, partial
 from pathlib import Path
 
 from myclerk_protocol.environment import Environment
+from myclerk_protocol.seal import aes_is_faster
 
 SYSTEM = Environment(
     random=os.urandom,
     wall=time.time,
     monotonic=partial(time.clock_gettime, time.CLOCK_BOOTTIME),
 )
+
+
+def prefers_aes() -> bool:
+    """Whether AES-256-GCM is the better cipher here: by the processor's own instructions, and faster."""
+    return has_aes_instructions() and aes_is_faster(time.perf_counter)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import itertools
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from myclerk_protocol.header import Header, decode, encode_plain
 from myclerk_protocol.keys import TrafficKeys, nonce
-from myclerk_protocol.seal import Aead, Opener, Sealer, append_mac, check_mac
+from myclerk_protocol.seal import Aead, Opener, Sealer, aes_is_faster, append_mac, check_mac
 from myclerk_protocol.status import LocalError, UnopenedMessage
 
 KEYS = TrafficKeys(bytes(range(32)), 0xA1B2C3D4)
@@ -332,3 +333,9 @@ def test_mac_trailers_have_no_other_length(length: int) -> None:
         append_mac(b"message", b"key", length)
     with pytest.raises(LocalError):
         check_mac(b"message" + whole[: max(length, 0)], b"key", length)
+
+
+@pytest.mark.parametrize(("first", "second", "faster"), [(1.0, 2.0, True), (2.0, 1.0, False)])
+def test_the_faster_cipher_is_told_by_the_clock(first: float, second: float, faster: bool) -> None:
+    times = itertools.accumulate([step for took in (first, second) for _ in range(5) for step in (0.0, took)])
+    assert aes_is_faster(times.__next__) is faster
