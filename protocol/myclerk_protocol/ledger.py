@@ -7,7 +7,8 @@ from enum import Enum
 from typing import NamedTuple
 
 KEPT_ANSWERS = 256
-KEPT_BYTES = 1 << 20
+KEPT_BYTES = 2 << 20
+"""So that what a disk gives for one command of 1 MiB, with what is around it, survives a lost connection."""
 
 
 class Verdict(Enum):
@@ -29,7 +30,7 @@ class Answer(NamedTuple):
 
 
 class Ledger:
-    """Which Request IDs were seen, which still run, and the last answers (256, 1 MiB together).
+    """Which Request IDs were seen, which still run, and the last answers (256, 2 MiB together).
 
     It belongs to the session, not to the connection. ``running`` maps each ID still executing to whether
     the present connection asked for it, so that a resume repeats no answer that nobody awaits.

@@ -183,10 +183,10 @@ def test_reads_and_writes_of_any_length_are_sent_ahead_in_runs() -> None:
     async def main() -> None:
         link = FakeLink()
         device = device_on(link)
-        data = bytes(18 * 2 * PIECE + 1)
+        data = bytes(6 * 2 * PIECE + 1)
         writing = asyncio.create_task(device.write(0x02, data))
         await soon()
-        sent = link.take(*["USB_BULK_TRANSFER"] * 32)  # sixteen runs of two pieces
+        sent = link.take(*["USB_BULK_TRANSFER"] * 8)  # four runs of two pieces
         for number, piece in enumerate(sent):
             assert piece.fields.get("continued") == (True if number else None)
             piece.answer(transferred=PIECE)
@@ -196,9 +196,9 @@ def test_reads_and_writes_of_any_length_are_sent_ahead_in_runs() -> None:
             piece.answer(transferred=len(piece.fields["data"]))
         assert await writing == len(data)
 
-        reading = asyncio.create_task(device.read(0x81, 20 * 2 * PIECE))
+        reading = asyncio.create_task(device.read(0x81, 10 * 2 * PIECE))
         await soon()
-        asked = link.take(*["USB_BULK_TRANSFER"] * 32)
+        asked = link.take(*["USB_BULK_TRANSFER"] * 8)
         asked[0].answer(data=bytes(PIECE), transferred=PIECE)
         asked[1].answer(data=b"the end", transferred=7, errno="EREMOTEIO")
         for piece in asked[2:]:

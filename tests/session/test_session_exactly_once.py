@@ -56,9 +56,9 @@ def test_last_256_answers_are_kept() -> None:
     assert len(client.side.executed) == 257
 
 
-def test_kept_answers_hold_one_mebibyte_together() -> None:
+def test_kept_answers_hold_two_mebibytes_together() -> None:
     client = authenticated(agent_side())
-    client.side.serve = lambda request: bytes(300_000)
+    client.side.serve = lambda request: bytes(600_000)
     for request_id in range(3, 7):
         client.send(WORK, request_id=request_id)
     again = _resumed(client)
@@ -66,7 +66,7 @@ def test_kept_answers_hold_one_mebibyte_together() -> None:
     assert payloads.unpack(gone.payload)["executed"] is True
     for request_id in range(4, 7):
         (kept,) = again.send(WORK, request_id=request_id)
-        assert len(kept.payload) == 300_000
+        assert len(kept.payload) == 600_000
 
 
 def test_repeat_of_a_running_request_starts_nothing() -> None:

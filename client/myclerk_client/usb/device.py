@@ -18,7 +18,7 @@ from .transfers import IsochronousResult, UrbResult, UsbTransfer
 from .urbs import PIECE, Urbs
 
 RUN = 2 * PIECE
-AHEAD = 16
+AHEAD = 4
 """Runs of :data:`RUN` bytes that reads and writes keep on their way."""
 
 
