@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import struct
 from collections.abc import Awaitable, Callable
 
@@ -399,6 +398,23 @@ def test_a_device_that_is_given_up_leaves_no_urb_without_an_answer() -> None:
     told(story)
 
 
+def test_a_host_that_takes_no_answers_is_hung_up_on_all_the_same() -> None:
+    async def story(host: Host, device: FakeDevice, bridge: Bridge) -> None:
+        host.submit(0x81, length=16 << 20)
+        await submitted(device, 1)
+        transport = bridge._transport
+        assert transport is not None
+        transport.set_write_buffer_limits(high=64 << 20)
+        device.transfers[0].finish(bytes(16 << 20))
+        assert transport.get_write_buffer_size()
+        bridge.lost(DeviceGone("it was unplugged"))
+        await bridge.close()
+        await asyncio.sleep(0.05)
+        assert bridge._transport is None
+
+    told(story)
+
+
 def test_a_host_that_hangs_up_ends_the_bridge() -> None:
     async def story(host: Host, device: FakeDevice, bridge: Bridge) -> None:
         host.submit(0x81, length=4)
@@ -410,24 +426,18 @@ def test_a_host_that_hangs_up_ends_the_bridge() -> None:
     told(story)
 
 
-def test_an_answer_behind_the_end_leaves_the_next_connection_alone() -> None:
+def test_an_answer_behind_the_end_is_not_written() -> None:
     async def story(host: Host, device: FakeDevice, bridge: Bridge) -> None:
         host.submit(0x81, length=4)
         await submitted(device, 1)
         transport = bridge._transport
         assert transport is not None
-        number = transport.get_extra_info("socket").fileno()
+        written: list[object] = []
+        transport.writelines = written.append  # type: ignore[assignment,method-assign]
         transport.abort()
         device.transfers[0].finish(b"late")
         assert await bridge.ended is None
-        ends = socket.socketpair()
-        next_one, other = sorted(ends, key=lambda end: end.fileno() != number)
-        assert next_one.fileno() == number
-        with next_one, other:
-            reader, writer = await asyncio.open_connection(sock=next_one)
-            other.send(b"x")
-            assert await asyncio.wait_for(reader.read(1), 5) == b"x"
-            writer.close()
+        assert written == []  # on Python 3.12 and newer it would be watched for under this number
 
     told(story)
 

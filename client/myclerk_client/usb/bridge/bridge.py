@@ -99,7 +99,7 @@ class Bridge(asyncio.Protocol):
     async def close(self) -> None:
         """Hang up; what the host takes for sent goes to the board, if that is soon. Idempotent."""
         is_lost = self.ended.done() and self.ended.result() is not None
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is not None:  # also one that is closing, but whose other end takes nothing
             self._transport.abort()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0 if is_lost else DRAIN):
