@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from myclerk_drivers.base import Access, Driver, Handle, Resource, Serving, Stream, served_by
+from myclerk_drivers.base import Access, Driver, Handle, Resource, Stream
 from myclerk_protocol import payloads
 from myclerk_protocol.events import Request
 from myclerk_protocol.operations import Registry
@@ -32,7 +32,7 @@ from myclerk_protocol.status import (
 from .about import about
 from .access import access_name
 from .audit import Audit, origin
-from .bindings import Binding, Call, Served
+from .bindings import Binder, Binding, Call
 from .faults import translate
 from .inventory import Inventory, Unseen, absent
 from .permission import readable, require
@@ -58,10 +58,8 @@ class Dispatcher:
         audit: Audit,
         minimum_tiers: Mapping[str, int] | None = None,
     ) -> None:
-        self._registry = registry
-        self._schema = schema
+        self._binder = Binder(registry, schema, minimum_tiers or {})
         self._audit = audit
-        self._minimum_tiers = dict(minimum_tiers or {})
         self._bindings: dict[int, Binding] = {}
         self._lanes: dict[str, Lane] = {}
         self.inventory = Inventory()
@@ -78,68 +76,21 @@ class Dispatcher:
         """
         if driver.kind in self.drivers:
             raise ValueError(f"another driver serves {driver.kind}: resources")
-        bindings = []
-        for operation, (name, serving) in served_by(type(driver)).items():
-            target = "resource" if "resource" in self._request_keys(operation) else "driver"
-            bindings.append(self._binding(operation, serving, target, name, getattr(driver, name), driver))
-        for handle_type in driver.handles:
-            inherited = {
-                name for base in handle_type.__mro__[1:] if base in driver.handles for name in served_by(base)
-            }
-            for operation, (name, serving) in served_by(handle_type).items():
-                if operation in inherited:  # bound for all handles of that base class
-                    continue
-                method = getattr(handle_type, name)
-                bindings.append(
-                    self._binding(operation, serving, "handle", name, method, driver, handle_type)
-                )
+        self._bind(self._binder.of_driver(driver))
         self.drivers[driver.kind] = driver
-        self._bindings.update({binding.operation.code: binding for binding in bindings})
 
     def bind_system(self, system: object) -> None:
-        """Serve the agent's own operations: methods of ``system``, which get the holdings first."""
-        for operation, (name, serving) in served_by(type(system)).items():
-            binding = self._binding(operation, serving, "system", name, getattr(system, name), None)
-            self._bindings[binding.operation.code] = binding
+        """Serve the agent's own operations: methods of ``system``, which get the holdings first. Raises ValueError."""
+        self._bind(self._binder.of_system(system))
 
-    def _binding(
-        self,
-        operation_name: str,
-        serving: Serving,
-        target: str,
-        name: str,
-        method: Served,
-        driver: Driver | None,
-        handle_type: type[Any] = Handle,
-    ) -> Binding:
-        operation = self._registry.by_name(operation_name)
-        request = self._schema.request(operation_name)
-        response = self._schema.response(operation_name)
-        if operation.code in self._bindings:
-            raise ValueError(f"{operation_name} is served twice")
-        if request is None or response is None:
-            raise ValueError(f"{operation_name} has no CDDL rules for its request and response")
-        return Binding(
-            operation,
-            serving,
-            serving.access,
-            self._minimum_tiers.get(operation_name, 0),
-            target,
-            name,
-            method,
-            driver,
-            request,
-            response,
-            handle_type,
-            streams="credit_to" in {field.name for field in request.fields}
-            and operation_name != "STREAM_CONFIGURE",
-            opens=target == "resource" and "handle" in {field.name for field in response.fields},
-            closes=operation_name.endswith(("_CLOSE", "_RELEASE", "_DETACH")) and target == "handle",
-        )
-
-    def _request_keys(self, operation_name: str) -> set[str]:
-        rule = self._schema.request(operation_name)
-        return set() if rule is None else {field.name for field in rule.fields}
+    def _bind(self, bindings: Iterable[Binding]) -> None:
+        found: dict[int, Binding] = {}
+        for binding in bindings:
+            code = binding.operation.code
+            if code in self._bindings or code in found:
+                raise ValueError(f"{binding.operation.name} is served twice")
+            found[code] = binding
+        self._bindings |= found
 
     @property
     def served(self) -> dict[str, Binding]:
