@@ -69,17 +69,19 @@ def run(script: str, before: str = "") -> list[str]:
 
 def test_an_interrupt_cancels_the_call_and_propagates_after_its_cleanup() -> None:
     script = """
-        say("ready")
+        class Sleeper(Device):
+            async def sleep(self, seconds):
+                say("asleep")
+                await super().sleep(seconds)
         try:
-            device.sleep(60)
+            twin(Sleeper)().sleep(60)
         except KeyboardInterrupt:
             say("interrupted")
         say(device.echo("usable"))
     """
     with running(script) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.3)
+        assert process.stdout.readline() == "asleep\n"
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=30)
     assert output.splitlines() == ["cleaned up", "interrupted", "usable"]
@@ -89,26 +91,31 @@ def test_an_interrupt_cancels_the_call_and_propagates_after_its_cleanup() -> Non
 def test_a_second_interrupt_does_not_wait_for_the_cleanup() -> None:
     script = """
         class Slow:
+            def __init__(self):
+                self.allowed, self.cleaned = asyncio.Event(), asyncio.Event()
             async def sleep(self):
                 try:
+                    say("asleep")
                     await asyncio.sleep(60)
                 finally:
                     say("cleaning")
-                    await asyncio.sleep(1.5)
+                    await self.allowed.wait()
                     say("cleaned")
+                    self.cleaned.set()
+            async def clean(self):
+                self.allowed.set()
+                await self.cleaned.wait()
         slow = twin(Slow)()
-        say("ready")
         try:
             slow.sleep()
         except KeyboardInterrupt:
             say("interrupted")
         say(device.echo("usable"))
-        time.sleep(2)
+        slow.clean()
     """
     with running(script) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.3)
+        assert process.stdout.readline() == "asleep\n"
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "cleaning\n"
         process.send_signal(signal.SIGINT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,13 +53,13 @@ def run(
     if unix_socket is not None:
         server = replace(server, unix_socket=unix_socket.absolute())
     simulated = simulation.load(description) if description is not None else None
-    _install_uvloop()
-    asyncio.run(run_agent(replace(config, server=server, simulation=simulated)))
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(run_agent(replace(config, server=server, simulation=simulated)))
 
 
-def _install_uvloop() -> None:
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     try:
-        import uvloop
+        from uvloop import new_event_loop
     except ImportError:  # asyncio's own loop serves too, at half the speed
-        return
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+        return asyncio.new_event_loop
+    return new_event_loop
