@@ -11,6 +11,7 @@ import atexit
 import concurrent.futures
 import contextlib
 import os
+import select
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -19,6 +20,9 @@ from myclerk_protocol.status import LocalError
 
 STOP_TIME = 1.0
 """Seconds that tasks have to end at the program's exit."""
+
+SIGNAL_TIME = 1
+"""Seconds after which an interrupt is seen at the latest; nearly always it is at once."""
 
 INSIDE_A_LOOP = (
     "this thread runs an event loop, which a blocking call would stop: await the same call of `myclerk`, "
@@ -38,10 +42,18 @@ at_end: list[Callable[[], Awaitable[None]]] = []
 class _Answer:
     """An eventfd that wakes the thread that waits for a call; closed with its last user."""
 
-    __slots__ = ("fd",)
+    __slots__ = ("_ready", "fd")
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
+        self._ready = select.poll()
+        self._ready.register(fd, select.POLLIN)
+
+    def wait(self) -> None:
+        """Until it is written. Now and then Python gets to see a signal that came just before the wait."""
+        while not self._ready.poll(1000 * SIGNAL_TIME):
+            pass
+        os.eventfd_read(self.fd)
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
         close(self.fd)
@@ -142,11 +154,12 @@ class LoopThread:
         call = _Call(self, function, arguments, keywords or {}, self._free_answer())
         try:
             self._loop.call_soon_threadsafe(call.start if awaited else call.run)
-            os.eventfd_read(call.answer.fd)
+            call.answer.wait()
         except BaseException:
             ended = threading.Event()
             self._loop.call_soon_threadsafe(call.cancel, ended)
-            ended.wait()
+            while not ended.wait(SIGNAL_TIME):
+                pass
             raise
         self.answers.append(call.answer)
         if call.error is None:

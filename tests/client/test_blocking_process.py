@@ -88,6 +88,22 @@ def test_an_interrupt_cancels_the_call_and_propagates_after_its_cleanup() -> Non
     assert (process.returncode, errors) == (0, "")
 
 
+def test_an_interrupt_that_comes_just_before_the_wait_is_not_lost() -> None:
+    output = run("""
+        class Interrupting:
+            async def sleep(self):
+                signal.raise_signal(signal.SIGINT)  # in this thread it interrupts no wait of the other
+                await asyncio.sleep(50)
+        started = time.monotonic()
+        try:
+            twin(Interrupting)().sleep()
+        except KeyboardInterrupt:
+            say("interrupted")
+        say(time.monotonic() - started < 40)
+    """)
+    assert output == ["interrupted", "True"]
+
+
 def test_a_second_interrupt_does_not_wait_for_the_cleanup() -> None:
     script = """
         class Slow:
