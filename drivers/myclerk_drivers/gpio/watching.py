@@ -6,17 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from ..base import Stream
-from ..context import DriverContext, StreamSink
+from ..context import DriverContext, StreamSink, Timer
 from .backend import Edge, LineRequest
 from .faults import fault
 
 _WRAP = 0xFFFFFFFF
+
+PAUSE = 0.002
+"""Seconds between looks while edges keep coming; the kernel keeps 1,024 of a request, so it stands 500,000 a second."""
 
 
 class EdgeReader:
     """Reads the edges of one request while somebody watches. ``configure`` has the kernel detect those wanted.
 
     The kernel lets the oldest edges fall out when its buffer is full; the gaps in their numbers tell how many.
+
+    An edge that comes alone is read at once. Behind it the reader looks every PAUSE until there are no more, as network
+    drivers do: to be woken for each edge would cost most of the board's time, and edges with it.
     """
 
     def __init__(
@@ -33,13 +39,14 @@ class EdgeReader:
         self._line_names = line_names
         self._configure = configure
         self._streams: list[EdgeStream] = []
+        self._looking: Timer | None = None
 
     def watch(self, edges: Mapping[int, str]) -> EdgeStream:
         """A stream of these edges: offset -> "rising", "falling" or "both". Raises OSError, status errors."""
         stream = EdgeStream(self, edges)
         self._configure(self._union([*self._streams, stream]))
         if not self._streams:
-            self._context.add_reader(self._request.fd, self._readable)
+            self._wait()
         self._streams.append(stream)
         return stream
 
@@ -49,7 +56,7 @@ class EdgeReader:
             return
         self._streams.remove(stream)
         if not self._streams:
-            self._context.remove_reader(self._request.fd)
+            self._rest()
         try:
             self._configure(self._union(self._streams))
             if not self._streams:
@@ -69,7 +76,25 @@ class EdgeReader:
                 union[offset] = edges if union.get(offset, edges) == edges else "both"
         return union
 
+    def _wait(self) -> None:
+        """Until the descriptor is readable."""
+        self._context.add_reader(self._request.fd, self._readable)
+
+    def _rest(self) -> None:
+        """Neither wait nor look."""
+        if self._looking is None:
+            self._context.remove_reader(self._request.fd)
+        else:
+            self._looking.cancel()
+            self._looking = None
+
     def _readable(self) -> None:
+        self._rest()
+        self._look()
+
+    def _look(self) -> None:
+        """Hand on what there is; look again soon if there was anything."""
+        self._looking = self._context.call_later(PAUSE, self._look)
         try:
             edges, lost = self._read()
         except OSError as error:
@@ -78,6 +103,9 @@ class EdgeReader:
         if edges:
             for stream in tuple(self._streams):
                 stream.push(edges, lost)
+        else:
+            self._rest()
+            self._wait()
 
     def _read(self) -> tuple[list[Edge], dict[int, int]]:
         """The edges there are, and how many were lost of each line before them. Raises OSError."""
@@ -93,7 +121,7 @@ class EdgeReader:
     def _end(self, error: OSError | None) -> None:
         streams, self._streams = self._streams, []
         if streams:
-            self._context.remove_reader(self._request.fd)
+            self._rest()
         for stream in streams:
             stream.end(None if error is None else fault(self._name, "reading edges", error))
 

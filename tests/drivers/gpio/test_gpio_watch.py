@@ -127,6 +127,37 @@ def test_edges_without_credit_are_dropped_not_kept(run: Run) -> None:
     run(main())
 
 
+def test_edges_behind_others_are_fetched_together(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Timer, "started", [])
+
+    def call_later(seconds: float, look: Callable[[], None]) -> Timer:
+        timer = Timer(seconds, look)
+        timer.start()
+        return timer
+
+    async def main() -> None:
+        bench = Bench()
+        monkeypatch.setattr(bench.context, "call_later", call_later)
+        lines = bench.request("SENSOR")
+        sink = watched(lines)
+        bench.push("SENSOR", True)
+        await sink.until(lambda: len(sink.events) == 1)
+        assert bench.context.watched == (set(), set()), "nobody is woken for the next ones"
+        for level in (False, True):
+            bench.push("SENSOR", level)
+        Timer.started[0].fire()
+        assert [event["sequence"] for event in sink.events] == [1, 2, 3]
+        Timer.started[1].fire()
+        assert Timer.started[2].cancelled, "there was nothing more"
+        bench.push("SENSOR", False)
+        await sink.until(lambda: len(sink.events) == 4)
+        lines.close()
+        assert Timer.started[3].cancelled
+        assert len(Timer.started) == 4
+
+    run(main())
+
+
 def test_edges_while_nobody_watched_are_no_loss(run: Run) -> None:
     async def main() -> None:
         bench = Bench()
@@ -241,7 +272,7 @@ def test_edges_that_others_saw_before_are_not_lost(run: Run) -> None:
 
 
 class Timer:
-    """A :class:`threading.Timer` whose time is over when the test says so."""
+    """A :class:`threading.Timer`, or one of an event loop, whose time is over when the test says so."""
 
     started: ClassVar[list[Timer]] = []
 
