@@ -1,4 +1,4 @@
-"""Buses: GPIO, I2C, SPI and CAN on the virtual board, beside the libraries by themselves and other programs.
+"""Buses: GPIO, I2C, SPI, CAN and 1-Wire on the virtual board, beside the libraries by themselves and other programs.
 
 Everything is measured inside the board, over its loopback interface, by :mod:`bench.guest`.
 """
@@ -11,6 +11,7 @@ from . import virtual
 from .guest.can import CAN_REMOTE
 from .guest.contest import ON_BOARD, SUBJECT
 from .guest.edges import DELIVERED
+from .guest.onewire import OWSERVER
 from .guest.quick import (
     ECHO,
     IN_FLIGHT,
@@ -42,7 +43,7 @@ def measure(settings: Settings) -> Section:
 
 # -- what it means -----------------------------------------------------------------------------------------
 
-SINGLE_PEERS = (ON_BOARD, RGPIOD, SSH_RGPIOD, ECHO, SSH_ECHO, MSGPACK_ECHO, CAN_REMOTE)
+SINGLE_PEERS = (ON_BOARD, RGPIOD, SSH_RGPIOD, ECHO, SSH_ECHO, MSGPACK_ECHO, CAN_REMOTE, OWSERVER)
 PLAINTEXT = (RGPIOD, ECHO, MSGPACK_ECHO)
 """Peers without encryption, one request at a time: more than that the clients of rgpiod and the like cannot do."""
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 PROGRAMS = "/opt/bench"
 """Where in the board all of this goes; tests/board puts our wheel into SITE."""
 SITE = "/opt/myclerk"
-PYTHON_PEERS = ("rgpio==0.2.2.0", "python-can-remote==0.3.0")
+PYTHON_PEERS = ("rgpio==0.2.2.0", "python-can-remote==0.3.0", "pyownet==0.10.0.post1")
 """Clients and servers in pure Python, from PyPI."""
 LONGEST_RUN = 3600.0
 

@@ -18,7 +18,7 @@ from ..board import NAME, connected, paired, running_agent
 from ..machine import desktop_core, placements
 from ..measure import Series, run
 from ..settings import Settings
-from . import can, edges, quick
+from . import can, edges, onewire, quick
 from .contest import Contest
 from .peers import Listener, Peers, peers
 from .world import World, timestamping, world
@@ -28,6 +28,7 @@ CONTESTS: dict[str, Callable[[Contest], Awaitable[None]]] = {
     "i2c": quick.i2c,
     "spi": quick.spi,
     "can": can.can,
+    "onewire": onewire.onewire,
     "edges": edges.gpio_edges,
 }
 

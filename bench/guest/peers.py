@@ -1,4 +1,4 @@
-"""What people use today instead: plain TCP, the same through ``ssh -L``, rgpiod, python-can-remote."""
+"""What people use today instead: plain TCP, the same through ``ssh -L``, rgpiod, python-can-remote, owserver."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ MISSING = {
     "rgpiod": "rgpiod is not installed on this machine (or `pip download rgpio` failed): its rows are missing. "
     "Debian 13 does not have it; build github.com/joan2937/lg, then `make install`.",
     "can_remote": "`pip download python-can-remote` failed: its rows are missing.",
+    "owserver": "`pip download pyownet` failed: the rows of owserver are missing.",
 }
 """What is said of a peer that does not take part."""
 
@@ -52,11 +53,12 @@ class Peers:
     rgpiod: Listener | None
     ssh_rgpiod: int | None
     can_remote: Listener | None
+    owserver: Listener | None
 
     @property
     def missing(self) -> list[str]:
         """A sentence for each that is not there."""
-        there = {"rgpiod": self.rgpiod, "can_remote": self.can_remote}
+        there = {"rgpiod": self.rgpiod, "can_remote": self.can_remote, "owserver": self.owserver}
         return [MISSING[name] for name, port in there.items() if port is None]
 
 
@@ -70,10 +72,11 @@ def peers(directory: Path, placement: Placement, can_interface: str) -> Iterator
         )
         rgpiod = stack.enter_context(_rgpiod(directory, placement.board))
         can_remote = stack.enter_context(_can_remote(directory, placement.board, can_interface))
+        owserver = stack.enter_context(_owserver(directory, placement.board))
         targets = [echo.port, *([rgpiod.port] if rgpiod else [])]
         ssh, tunnels = stack.enter_context(tunnels_through_ssh(directory, placement, targets))
         ssh_rgpiod = tunnels[1] if rgpiod else None
-        yield Peers(echo, msgpack_echo, ssh, tunnels[0], rgpiod, ssh_rgpiod, can_remote)
+        yield Peers(echo, msgpack_echo, ssh, tunnels[0], rgpiod, ssh_rgpiod, can_remote, owserver)
 
 
 def _reversed(announcement: tuple[int, str]) -> tuple[int, int]:
@@ -102,6 +105,18 @@ def _can_remote(directory: Path, core: int, interface: str) -> Iterator[Listener
     command = ["python3", "-m", "can_remote", *words]
     with child(command, core, log=directory / "can_remote.log") as process:
         await_port(port, directory / "can_remote.log")
+        yield Listener(port, process.pid)
+
+
+@contextmanager
+def _owserver(directory: Path, core: int) -> Iterator[Listener | None]:
+    """It uses the same driver of the kernel as ours."""
+    if find_spec("pyownet") is None:
+        yield None
+        return
+    words = ["--w1", "--foreground", "--error_level=0", "-p", f"127.0.0.1:{(port := free_port())}"]
+    with child(["owserver", *words], core, log=directory / "owserver.log") as process:
+        await_port(port, directory / "owserver.log")
         yield Listener(port, process.pid)
 
 

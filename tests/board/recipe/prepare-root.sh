@@ -18,6 +18,7 @@ mask() {
 }
 mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer systemd-tmpfiles-clean.timer
 mask e2scrub_reap.service alsa-restore.service alsa-state.service ssh.service ssh.socket usbipd.service
+mask owserver.service owserver.socket
 mask getty.target getty@tty1.service serial-getty@ttyS0.service serial-getty@ttyAMA0.service serial-getty@hvc0.service
 mask ldconfig.service systemd-firstboot.service systemd-hwdb-update.service systemd-journal-catalog-update.service
 mask systemd-journal-flush.service systemd-machine-id-commit.service systemd-pcrphase.service systemd-pstore.service

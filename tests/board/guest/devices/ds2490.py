@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Sequence
 from functools import reduce
 
 from models import OneWireSlave
@@ -27,10 +28,7 @@ BUFFER_SIZE = 128
 
 
 class Ds2490(Device):
-    """The adapter with ``slaves`` on its bus; change the list to connect and disconnect them.
-
-    Single bits are those of a search, or else polls: a slave leaves the lowest bit of a byte.
-    """
+    """The adapter with ``slaves`` on its bus; change the list to connect and disconnect them."""
 
     device = device_descriptor(0x04FA, 0x2490, release=0x0002, max_packet=8)
     configuration = configuration(
@@ -52,7 +50,8 @@ class Ds2490(Device):
         self._results = bytearray()
         self._last_command = 0
         self._after_reset = False
-        self._bits: BitSearch | None = None
+        self._search_bits: BitSearch | None = None
+        self._slots: list[int] = []
 
     def plugged_in(self) -> None:
         super().plugged_in()
@@ -124,21 +123,27 @@ class Ds2490(Device):
             self._from_bus += rom
 
     def _bit(self, bit: int) -> int:
-        """One slot."""
-        if self._bits is not None:
-            return self._bits.slot(bit)
-        return self._exchange(0xFF) & 1 if bit else 0
+        """One slot. The models take bytes: copies of them say what they would answer, the eighth slot is the byte."""
+        if self._search_bits is not None:
+            return self._search_bits.slot(bit)
+        answer = _wired_and(copy.deepcopy(self.slaves), 0xFF) >> len(self._slots) & 1
+        self._slots.append(bit)
+        if len(self._slots) == 8:
+            self._exchange(sum(slot << number for number, slot in enumerate(self._slots)))
+        return bit & answer
 
     def _exchange(self, byte: int) -> int:
-        """Eight slots of a bus that is a wired AND."""
+        """Eight slots."""
         if self._after_reset and byte in (SEARCH_ROM, ALARM_SEARCH):
-            self._bits = BitSearch(s.rom for s in self.slaves if byte == SEARCH_ROM or s.alarm)
+            self._search_bits = BitSearch(s.rom for s in self.slaves if byte == SEARCH_ROM or s.alarm)
         self._after_reset = False
-        return reduce(lambda level, slave: level & slave.exchange(byte), self.slaves, byte)
+        self._slots.clear()
+        return _wired_and(self.slaves, byte)
 
     def _reset(self) -> None:
         """A transaction begins: what a host that gave up has not fetched of the last one is gone."""
-        self._after_reset, self._bits = True, None
+        self._after_reset, self._search_bits = True, None
+        self._slots.clear()
         self._from_bus.clear()
         for slave in self.slaves:
             slave.reset()
@@ -159,6 +164,11 @@ class Ds2490(Device):
         self._to_bus.clear()
         self._from_bus.clear()
         self._results.clear()
+
+
+def _wired_and(slaves: Iterable[OneWireSlave], byte: int) -> int:
+    """What is on the bus when the master writes ``byte``."""
+    return reduce(lambda level, slave: level & slave.exchange(byte), slaves, byte)
 
 
 def _bits(rom: bytes) -> str:
