@@ -20,7 +20,8 @@ def built() -> dict[str, Path]:
     """The packages of this source tree by their names, judged by lintian. Raises CalledProcessError."""
 
     def make(directory: Path) -> None:
-        subprocess.run([sys.executable, str(ROOT / "tools" / "deb.py"), "--into", str(directory)], check=True)
+        command = [sys.executable, str(ROOT / "tools" / "deb.py"), "--into", str(directory)]
+        subprocess.run(command, check=True, stdout=sys.stderr)
 
     directory = saved(f"packages-{content_hash(*sources(ROOT, SOURCES))}", make)
     return {path.name.partition("_")[0]: path for path in sorted(directory.glob("*.deb"))}
