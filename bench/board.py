@@ -19,7 +19,7 @@ from myclerk_client.calls import Operations
 from . import driver
 from .machine import child
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 NAME = "bench"
 AGENT = (sys.executable, "-m", "myclerk_agent.cli")
 
