@@ -18,6 +18,8 @@ from typing import Any
 
 from myclerk_protocol.status import LocalError
 
+from .environment import new_event_loop
+
 STOP_TIME = 1.0
 """Seconds that tasks have to end at the program's exit."""
 
@@ -129,7 +131,7 @@ class LoopThread:
     def __init__(self) -> None:
         self.over: str | None = None
         self.answers: list[_Answer] = []
-        self._loop = _new_loop()
+        self._loop = new_event_loop()
         self._thread = threading.Thread(target=self._run, name="myclerk", daemon=True)
         self._thread.start()
 
@@ -195,14 +197,6 @@ class LoopThread:
             loop.run_until_complete(asyncio.wait(tasks, timeout=STOP_TIME))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 class _Process:

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 PREAMBLE = """
 import asyncio, gc, os, random, signal, sys, threading, time, warnings
@@ -42,11 +43,11 @@ device = twin(Device)()
 
 
 @contextlib.contextmanager
-def running(script: str, before: str = "") -> Iterator[subprocess.Popen[str]]:
+def running(script: str, before: str = "", *options: str) -> Iterator[subprocess.Popen[str]]:
     """A script as a process, which is killed with all its children if it does not end by itself."""
     text = before + PREAMBLE + textwrap.dedent(script)
     with subprocess.Popen(
-        [sys.executable, "-c", text],
+        [sys.executable, *options, "-c", text],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -59,9 +60,9 @@ def running(script: str, before: str = "") -> Iterator[subprocess.Popen[str]]:
             raise
 
 
-def run(script: str, before: str = "") -> list[str]:
+def run(script: str, before: str = "", *options: str) -> list[str]:
     """The lines that a script printed; it must end well and print nothing on stderr."""
-    with running(script, before) as process:
+    with running(script, before, *options) as process:
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
     return output.splitlines()
@@ -261,15 +262,21 @@ atexit.register(late)
     assert "the program is ending" in sentence
 
 
+ASKING_FOR_THE_LOOP = """
+    class Asker:
+        async def loop(self):
+            return type(asyncio.get_running_loop()).__module__.partition(".")[0]
+    say(twin(Asker)().loop())
+    say(device.wait_twice("answered"))
+"""
+
+
 def test_it_works_without_uvloop() -> None:
-    output = run(
-        """
-        class Asker:
-            async def loop(self):
-                return type(asyncio.get_running_loop()).__module__.partition(".")[0]
-        say(twin(Asker)().loop())
-        say(device.wait_twice("answered"))
-        """,
-        "import sys\nsys.modules['uvloop'] = None\n",
-    )
+    output = run(ASKING_FOR_THE_LOOP, "import sys\nsys.modules['uvloop'] = None\n")
     assert output == ["asyncio", "answered"]
+
+
+def test_it_does_without_uvloop_in_debug_mode() -> None:
+    usual = "uvloop" if find_spec("uvloop") else "asyncio"
+    assert run(ASKING_FOR_THE_LOOP) == [usual, "answered"]
+    assert run(ASKING_FOR_THE_LOOP, "", "-X", "dev") == ["asyncio", "answered"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import click
 
 from .. import log, simulation
 from ..config_checks import address
+from ..environment import new_event_loop
 from ..server import run as run_agent
 from .context import Context, Failure, sentence_errors
 
@@ -53,13 +53,5 @@ def run(
     if unix_socket is not None:
         server = replace(server, unix_socket=unix_socket.absolute())
     simulated = simulation.load(description) if description is not None else None
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(run_agent(replace(config, server=server, simulation=simulated)))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        from uvloop import new_event_loop
-    except ImportError:  # asyncio's own loop serves too, at half the speed
-        return asyncio.new_event_loop
-    return new_event_loop

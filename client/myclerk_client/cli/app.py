@@ -13,6 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from ..board import Board
+from ..environment import new_event_loop
 from .outcomes import Interrupted
 from .output import Output
 
@@ -49,8 +50,8 @@ class App:
         return await Board.connect(self.board_name, timeout=self.timeout or CONNECT_TIMEOUT)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run to the end, on uvloop where it is installed. A signal cancels, and raises Interrupted then."""
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        """Run to the end. A signal cancels, and raises Interrupted then."""
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(self._interruptible(coroutine))
 
     async def _interruptible(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -124,11 +125,3 @@ async def until_first(*coroutines: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
         task.result()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        from uvloop import new_event_loop
-    except ImportError:  # asyncio's own loop serves as well
-        return asyncio.new_event_loop
-    return new_event_loop
