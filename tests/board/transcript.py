@@ -44,7 +44,7 @@ LAST = (
     "apt-get purge -y myclerk-agent myclerk python3-myclerk 2>&1",
     "getent passwd myclerk; ls -d /var/lib/myclerk /etc/myclerk",
 )
-NOISE = re.compile(r"^debconf: .*\n|^\(Reading database .*\n|.*\r|^\n", re.MULTILINE)
+NOISE = re.compile(r"^debconf: .*\n|^\(Reading database .*\n|.*\r\n?|^\n", re.MULTILINE)
 
 
 def main() -> int:
