@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -100,10 +101,19 @@ format = "human"
                 env={**os.environ, "MYCLERK_TRACE": str(self.trace), **self.environment},
             )
         deadline = time.monotonic() + timeout
-        while not self.unix_socket.exists():
+        while not self._listens():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"the agent did not start:\n{self.log.read_text()}")
             time.sleep(0.02)
+
+    def _listens(self) -> bool:
+        """The socket is there some moments before that."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self.unix_socket))
+            except OSError:
+                return False
+            return True
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Stop it; its exit code."""

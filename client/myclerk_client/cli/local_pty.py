@@ -152,13 +152,22 @@ class LocalPty:
 
 def _apply(slave: int, settings: Mapping[str, Any]) -> None:
     """Let programs find the remote port's settings, as far as a pty has them."""
+    attributes = termios.tcgetattr(slave)
+    attributes[0] = attributes[0] & ~_SOFTWARE_FLOW | (_SOFTWARE_FLOW if settings["xon_xoff"] else 0)
+    attributes[2] &= ~(termios.CSTOPB | termios.CRTSCTS)
+    attributes[2] |= termios.CSTOPB if settings["stop_bits"] == 2 else 0
+    attributes[2] |= termios.CRTSCTS if settings["rts_cts"] else 0
+    code = getattr(termios, f"B{settings['baud']}", None)
+    attributes[4] = attributes[5] = termios.B38400 if code is None else code
+    termios.tcsetattr(slave, termios.TCSANOW, attributes)
+    if code is None:
+        _set_rate(slave, settings["baud"])
+
+
+def _set_rate(slave: int, baud: int) -> None:
+    """A rate that has no code of its own."""
     iflag, oflag, cflag, lflag, line, cc, _, _ = _TERMIOS2.unpack(
         fcntl.ioctl(slave, _TCGETS2, bytes(_TERMIOS2.size))
     )
-    baud = settings["baud"]
-    cflag &= ~(_RATES | termios.CSTOPB | termios.CRTSCTS)
-    cflag |= getattr(termios, f"B{baud}", _BOTHER)
-    cflag |= termios.CSTOPB if settings["stop_bits"] == 2 else 0
-    cflag |= termios.CRTSCTS if settings["rts_cts"] else 0
-    iflag = iflag & ~_SOFTWARE_FLOW | (_SOFTWARE_FLOW if settings["xon_xoff"] else 0)
+    cflag = cflag & ~_RATES | _BOTHER
     fcntl.ioctl(slave, _TCSETS2, _TERMIOS2.pack(iflag, oflag, cflag, lflag, line, cc, baud, baud))

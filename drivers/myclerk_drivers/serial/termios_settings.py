@@ -33,10 +33,15 @@ PARITY = {
     "mark": termios.PARENB | termios.PARODD | CMSPAR,
     "space": termios.PARENB | CMSPAR,
 }
-RATE_CODES = {
-    int(name[1:]): getattr(termios, name) for name in dir(termios) if name[0] == "B" and name[1:].isdigit()
-}
-del RATE_CODES[0]  # B0 is no rate: it hangs up
+_LOW_RATES = (50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19200, 38400)
+_HIGH_RATES = (
+    57600, 115200, 230400, 460800, 500000, 576000, 921600, 1000000, 1152000, 1500000, 2000000, 2500000, 3000000,
+    3500000, 4000000,
+)  # fmt: skip
+RATE_CODES = dict(zip(_LOW_RATES, range(1, 16), strict=True)) | dict(
+    zip(_HIGH_RATES, range(0x1001, 0x1010), strict=True)
+)
+"""The kernel's B50 to B4000000. Those of the module termios are the rates themselves from glibc 2.42 on."""
 
 _PARITY_BITS = termios.PARENB | termios.PARODD | CMSPAR
 _RATE_BITS = termios.CBAUD | termios.CIBAUD

@@ -99,6 +99,16 @@ def test_parity_bits_are_those_of_termbits_h(parity: str, bits: int) -> None:
     assert termios_settings.encode(settings, base).cflag & 0x40000300 == bits
 
 
+@pytest.mark.parametrize(
+    ("baud", "code"),
+    [(50, 0o1), (9600, 0o15), (38400, 0o17), (57600, 0o10001), (115200, 0o10002), (4000000, 0o10017)],
+)
+def test_rate_codes_are_those_of_termbits_h(baud: int, code: int) -> None:
+    base = termios_settings.Termios(0, 0, 0, 0, 0, bytes(19), 0, 0)
+    encoded = termios_settings.encode({**termios_settings.DEFAULTS, "baud": baud}, base)
+    assert (encoded.cflag & termios.CBAUD, encoded.ospeed) == (code, baud)
+
+
 @pytest.mark.parametrize("baud", [1, 31250, 250000, 12345678, 0xFFFFFFFF])
 def test_any_rate_is_set_by_bother(run: Run, pty: Pty, baud: int) -> None:
     async def main() -> None:
