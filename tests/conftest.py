@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from tracing import Trace
 
 settings.register_profile("timeless", deadline=None)  # timing decides no test
 settings.load_profile("timeless")
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # a shell's background job; what tests start would ignore it too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HOST_KERNEL = "kernel of the host (pty)"
 
