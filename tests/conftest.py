@@ -18,9 +18,8 @@ from tracing import Trace
 settings.register_profile("timeless", deadline=None)  # timing decides no test
 settings.load_profile("timeless")
 
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # a shell's background job; what tests start would ignore it too
+# a shell's background jobs ignore it, and so would what tests start
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HOST_KERNEL = "kernel of the host (pty)"
