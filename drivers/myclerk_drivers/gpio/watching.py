@@ -78,7 +78,7 @@ class EdgeReader:
 
     def _wait(self) -> None:
         """Until the descriptor is readable."""
-        self._context.add_reader(self._request.fd, self._readable)
+        self._context.add_reader(self._request.fd, self._look)
 
     def _rest(self) -> None:
         """Neither wait nor look."""
@@ -88,24 +88,20 @@ class EdgeReader:
             self._looking.cancel()
             self._looking = None
 
-    def _readable(self) -> None:
-        self._rest()
-        self._look()
-
     def _look(self) -> None:
-        """Hand on what there is; look again soon if there was anything."""
-        self._looking = self._context.call_later(PAUSE, self._look)
+        """Hand on what there is and look again soon, or else wait for the next."""
+        self._rest()
         try:
             edges, lost = self._read()
         except OSError as error:
             self._end(error)
             return
-        if edges:
-            for stream in tuple(self._streams):
-                stream.push(edges, lost)
-        else:
-            self._rest()
+        if not edges:
             self._wait()
+            return
+        self._looking = self._context.call_later(PAUSE, self._look)
+        for stream in tuple(self._streams):
+            stream.push(edges, lost)
 
     def _read(self) -> tuple[list[Edge], dict[int, int]]:
         """The edges there are, and how many were lost of each line before them. Raises OSError."""
